@@ -1,6 +1,67 @@
 #include "model/boundary.hpp"
 
+#include <algorithm>
+
 namespace pgcarve::model {
+
+namespace {
+
+// Bytes of the UTF-8 character that starts here; a stray byte counts as one character.
+std::size_t character_bytes(std::string_view text, std::size_t at) {
+    std::size_t end = at + 1;
+    while (end < text.size() && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U)
+        ++end;
+    return end - at;
+}
+
+// * is any run of characters, ? is one character (not one byte). Linear but for the last star's retries.
+bool glob_matches(std::string_view pattern, std::string_view text) {
+    std::size_t p = 0;
+    std::size_t t = 0;
+    std::size_t star = std::string_view::npos; // the last * seen, and where in the text it was tried
+    std::size_t tried = 0;
+    while (t < text.size()) {
+        if (p < pattern.size() && pattern[p] == '*') {
+            star = p++;
+            tried = t;
+        } else if (p < pattern.size() && pattern[p] == '?') {
+            ++p;
+            t += character_bytes(text, t);
+        } else if (p < pattern.size() && pattern[p] == text[t]) {
+            ++p;
+            ++t;
+        } else if (star != std::string_view::npos) {
+            p = star + 1;
+            tried += character_bytes(text, tried);
+            t = tried;
+        } else {
+            return false;
+        }
+    }
+    while (p < pattern.size() && pattern[p] == '*')
+        ++p;
+    return p == pattern.size();
+}
+
+bool part_matches(std::string const& pattern, bool literal, std::string const& name) {
+    return literal ? pattern == name : glob_matches(pattern, name);
+}
+
+} // namespace
+
+bool pattern_matches(TablePattern const& pattern, sql::QName const& table) {
+    return part_matches(pattern.schema, pattern.schema_literal, table.schema) &&
+           part_matches(pattern.name, pattern.name_literal, table.name);
+}
+
+bool patterns_own(std::vector<TablePattern> const& patterns, sql::QName const& table) {
+    auto const fits = [&](bool exclude) {
+        return std::ranges::any_of(patterns, [&](TablePattern const& p) {
+            return p.exclude == exclude && pattern_matches(p, table);
+        });
+    };
+    return fits(false) && !fits(true);
+}
 
 Service const* BoundaryMap::service(std::string const& name) const {
     auto const at = services.find(name);

@@ -101,6 +101,11 @@ struct BoundaryMap {
     [[nodiscard]] Service const* service(std::string const& name) const;
 };
 
+// Whether one pattern, taken by itself (its ! ignored), fits a table's stored name.
+[[nodiscard]] bool pattern_matches(TablePattern const& pattern, sql::QName const& table);
+// Whether a list owns a table: some pattern fits and no exclusion does; their order means nothing.
+[[nodiscard]] bool patterns_own(std::vector<TablePattern> const& patterns, sql::QName const& table);
+
 [[nodiscard]] char const* text(DualWrite v);
 [[nodiscard]] char const* text(Strategy v);
 [[nodiscard]] char const* text(Legacy v);
