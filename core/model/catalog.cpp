@@ -36,6 +36,11 @@ std::optional<Key> usable_key(Table const& table) {
     return Key{best->key_columns, best->name, best->immediate};
 }
 
+Sequence const* Catalog::sequence(sql::QName const& name) const {
+    auto const at = std::ranges::find_if(sequences, [&](Sequence const& s) { return s.name == name; });
+    return at == sequences.end() ? nullptr : &*at;
+}
+
 Table const* Catalog::find(sql::QName const& name) const {
     auto const at = std::ranges::find_if(tables, [&](Table const& t) { return t.name == name; });
     return at == tables.end() ? nullptr : &*at;

@@ -4,7 +4,9 @@
 // work offline. Text fields named *_def or *_expr are what the server's own deparser
 // printed under search_path = pg_catalog, so every name in them is schema-qualified.
 //
-// One-letter codes are those of the catalog columns they are named after.
+// One-letter codes are those of the catalog columns they are named after. sql_name and head
+// are names as the deparser itself quotes them: with them a definition can be taken apart
+// at exactly the right place, or be refused.
 #pragma once
 
 #include <cstdint>
@@ -41,6 +43,9 @@ struct Column {
     std::optional<std::string> comment;
     // The sequence an identity or serial column owns.
     std::optional<sql::QName> owned_sequence;
+    std::vector<sql::QName> default_sequences; // which its default draws from, owned or not
+    char storage = 0;     // attstorage
+    char compression = 0; // attcompression: 0 the server's default (always before version 14)
 };
 
 struct Constraint {
@@ -59,6 +64,7 @@ struct Constraint {
     std::vector<std::string> referenced_columns;
     char on_update = 'a'; // a no action, r restrict, c cascade, n set null, d set default
     char on_delete = 'a';
+    std::string head; // of the definition: FOREIGN KEY (a, b) REFERENCES
     std::optional<std::string> comment;
 };
 
@@ -75,6 +81,8 @@ struct Index {
     bool partial = false;
     bool expressions = false;
     bool inherited = false; // attached to a partitioned index
+    std::optional<std::string> parent; // the name of that index
+    std::string sql_name;              // without schema
     std::vector<std::string> key_columns; // key columns that are plain columns, in order (INCLUDEd ones not)
     std::optional<std::string> constraint; // the constraint it backs
     std::vector<std::string> options; // reloptions
@@ -93,6 +101,7 @@ struct Trigger {
     bool row_level = false;
     bool inherited = false; // a clone of a partitioned table's trigger
     bool constraint = false;
+    std::string head; // of the definition: CREATE TRIGGER t BEFORE INSERT OR UPDATE ON
     std::optional<std::string> comment;
 };
 
@@ -108,6 +117,8 @@ struct Policy {
 
 struct Statistics { // CREATE STATISTICS
     sql::QName name;
+    std::string sql_name; // with schema
+    std::string owner;
     std::string definition;
     std::optional<int> target;
     std::optional<std::string> comment;
@@ -116,6 +127,7 @@ struct Statistics { // CREATE STATISTICS
 struct Table {
     base::Oid oid{};
     sql::QName name;
+    std::string sql_name; // with schema
     char kind = 'r'; // r ordinary, p partitioned, f foreign, v view …
     char persistence = 'p'; // p permanent, u unlogged, t temporary
     std::string owner;
@@ -152,6 +164,53 @@ struct Table {
     [[nodiscard]] Column const* column(std::string_view column_name) const;
 };
 
+struct Sequence {
+    sql::QName name;
+    std::string owner;
+    std::string type; // smallint, integer, bigint
+    std::int64_t start = 1;
+    std::int64_t increment = 1;
+    std::int64_t minimum = 1;
+    std::int64_t maximum = 0;
+    std::int64_t cache = 1;
+    bool cycle = false;
+    char persistence = 'p';
+    std::optional<sql::QName> owned_by; // table …
+    std::string owned_by_column;        // … and column
+    std::vector<Grant> grants;
+    std::optional<std::string> comment;
+};
+
+struct Schema {
+    std::string name;
+    std::string owner;
+    std::vector<Grant> grants;
+};
+
+// A relation which is no table: its name is taken.
+struct Relation {
+    sql::QName name;
+    char kind = 'v'; // relkind: v view, m materialized view, S sequence, i and I index, c composite type
+    std::string owner;
+    auto operator<=>(Relation const&) const = default;
+};
+
+// ALTER DEFAULT PRIVILEGES: what a new object gets by itself.
+struct DefaultPrivilege {
+    std::string creator;
+    std::optional<std::string> schema; // nullopt: in every schema
+    char kind = 'r'; // r tables, S sequences
+    std::vector<Grant> grants;
+};
+
+// The role that looks: what it can do decides how things are carried.
+struct CurrentRole {
+    std::string name;
+    bool superuser = false;
+    bool bypass_rls = false;
+    std::vector<std::string> member_of; // roles whose rights it has, itself included
+};
+
 // The columns that identify one row: the primary key, else the first (by name) unique, complete,
 // plain-column index whose columns are all NOT NULL.
 struct Key {
@@ -180,7 +239,13 @@ struct Catalog {
     std::vector<Table> tables; // sorted by name; partitions are tables too
     std::vector<Dependency> dependencies;
     std::vector<std::string> roles;
+    std::vector<Schema> schemas;        // without the server's own
+    std::vector<Sequence> sequences;    // sorted by name
+    std::vector<Relation> relations;    // sorted by name
+    std::vector<DefaultPrivilege> default_privileges;
+    CurrentRole role;
 
+    [[nodiscard]] Sequence const* sequence(sql::QName const& name) const;
     [[nodiscard]] Table const* find(sql::QName const& name) const;
     [[nodiscard]] Table const* find(base::Oid oid) const;
     // The partitions below `root`, all levels, parents before children, sorted by name within a level.

@@ -1,0 +1,31 @@
+// What was set up for a service when it was split, as it was split: later verbs act on this
+// and not on a pgcarve.toml that may have been edited since.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "model/boundary.hpp"
+#include "model/plan.hpp"
+
+namespace pgcarve::model {
+
+struct Setup {
+    std::string shared_schema;
+    std::string schema;
+    Strategy strategy = Strategy::copy;
+    DualWrite dual_write = DualWrite::trigger;
+    Legacy legacy = Legacy::refuse;
+    std::optional<std::string> role;
+    bool created_schema = false;
+    bool created_role = false;
+    std::vector<TablePair> tables; // roots and partitions
+    // table (quoted) -> its signature when the mirror was made for it, both sides
+    std::map<std::string, std::string> signatures;
+    // generated object (function or trigger, by name) -> digest of its definition
+    std::map<std::string, std::string> objects;
+};
+
+} // namespace pgcarve::model
