@@ -35,7 +35,8 @@ std::string Interrupt::reason() const {
 
 void Interrupt::check() const {
     if (requested_)
-        throw Error{Exit::unavailable, "interrupted", "stopped by " + reason(), "run the same command again: it goes on from here"};
+        throw Error{Exit::unavailable, "interrupted", "stopped by " + reason(),
+                    "run the same command again: it goes on from here"};
 }
 
 bool Interrupt::wait_for(Millis time) {

@@ -31,7 +31,9 @@ public:
 
     private:
         friend class Interrupt;
-        Guard(Interrupt* owner, int id) : owner_{owner}, id_{id} {}
+        Guard(Interrupt* owner, int id)
+            : owner_{owner}
+            , id_{id} {}
         Interrupt* owner_;
         int id_;
     };

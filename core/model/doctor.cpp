@@ -13,10 +13,14 @@ DoctorLevel DoctorReport::worst() const {
 
 char const* text(DoctorLevel v) {
     switch (v) {
-    case DoctorLevel::fine: return "fine";
-    case DoctorLevel::advice: return "advice";
-    case DoctorLevel::problem: return "problem";
-    case DoctorLevel::decision: return "decision";
+    case DoctorLevel::fine:
+        return "fine";
+    case DoctorLevel::advice:
+        return "advice";
+    case DoctorLevel::problem:
+        return "problem";
+    case DoctorLevel::decision:
+        return "decision";
     }
     return "problem";
 }

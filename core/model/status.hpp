@@ -49,11 +49,11 @@ struct ServiceStatus {
     std::string authority; // who takes writes: shared, schema, database
     WindowStatus window;
     LagStatus lag;
-    std::optional<CopyProgress> copy;       // while backfilling or copying
-    std::optional<std::string> throttled;   // why rows are not being moved right now
+    std::optional<CopyProgress> copy;     // while backfilling or copying
+    std::optional<std::string> throttled; // why rows are not being moved right now
     std::optional<VerificationSummary> last_verification;
-    std::vector<std::string> drift;         // what changed under the mirror
-    std::optional<std::string> unfinished;  // a verb that was interrupted: what to run again
+    std::vector<std::string> drift;        // what changed under the mirror
+    std::optional<std::string> unfinished; // a verb that was interrupted: what to run again
     Gate gate;
     std::string next; // what to type now
 };
