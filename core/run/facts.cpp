@@ -1,0 +1,160 @@
+#include "run/facts.hpp"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "ddl/signature.hpp"
+
+namespace pgcarve::run {
+
+using base::Millis;
+using sql::Sql;
+
+namespace {
+
+std::vector<std::string> both_sides(model::Setup const& setup) {
+    std::vector<std::string> names;
+    for (auto const& pair : setup.tables) {
+        names.push_back(pair.source.quoted());
+        names.push_back(pair.target.quoted());
+    }
+    return names;
+}
+
+Sql oids_of(std::vector<std::string> const& names) {
+    auto sql = Sql{"SELECT to_regclass(t)::oid FROM unnest("};
+    sql.literal(pg::format_array(names)).add("::text[]) AS t");
+    return sql;
+}
+
+// Statements of a switch take about this long each, metadata only; measured on two slow cores.
+constexpr double milliseconds_per_table = 3.0;
+constexpr double milliseconds_at_least = 5.0;
+constexpr double longest_lock_wait_ms = 400.0; // run/switch.cpp never lets writers queue longer in one try
+
+} // namespace
+
+std::optional<OldestWriter> oldest_writer(pg::Session& session, std::vector<std::string> const& quoted_tables) {
+    auto const rows = session.query(
+        Sql{"SELECT DISTINCT coalesce('pid ' || l.pid, 'prepared transaction ' || quote_literal(p.gid)) AS who,"
+            " coalesce(a.usename, p.owner, '?') AS usename, coalesce(a.application_name, '') AS application,"
+            " extract(epoch FROM clock_timestamp() - coalesce(a.xact_start, p.prepared))::float8 AS seconds"
+            " FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid"
+            " LEFT JOIN pg_prepared_xacts p ON l.pid IS NULL AND l.virtualtransaction = '-1/' || p.transaction"
+            " WHERE l.locktype = 'relation' AND l.granted AND l.mode IN ('RowExclusiveLock', 'ShareLock',"
+            " 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')"
+            " AND l.pid IS DISTINCT FROM pg_backend_pid()"
+            " AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+            " AND l.relation IN ("}
+            .add(oids_of(quoted_tables))
+            .add(") ORDER BY 4 DESC NULLS FIRST"));
+    OldestWriter oldest;
+    for (auto const row : rows) {
+        if (!row.maybe("seconds"))
+            return std::nullopt;
+        auto const age = Millis{static_cast<long long>(row.real("seconds") * 1000)};
+        if (oldest.description.empty() || age > oldest.age)
+            oldest = {fmt::format("{} ({}{}{}) has been open for {}", row.text("who"), row.text("usename"),
+                                  row.text("application").empty() ? "" : ", ", row.text("application"),
+                                  base::describe_duration(age)),
+                      age};
+    }
+    return oldest;
+}
+
+std::vector<std::string> role_lacks(pg::Session& session, std::string const& role, model::Setup const& setup) {
+    if (session.query(Sql{"SELECT FROM pg_roles WHERE rolname = "}.bind(role)).empty())
+        return {fmt::format("role {} does not exist", sql::display_ident(role))};
+    std::vector<std::string> lacks;
+    auto const may_use = session.maybe_one(
+        Sql{"SELECT has_schema_privilege("}.bind(role).add("::name, oid, 'USAGE') AS may FROM pg_namespace WHERE nspname = ").bind(setup.schema));
+    if (!may_use || !may_use->boolean("may"))
+        lacks.push_back(fmt::format("{} lacks USAGE on schema {}", role, sql::display_ident(setup.schema)));
+    std::vector<std::string> targets;
+    for (auto const& pair : setup.tables) {
+        if (!pair.is_partition)
+            targets.push_back(pair.target.quoted());
+    }
+    for (auto const row : session.query(Sql{"SELECT t, p FROM unnest("}
+                                            .bind(pg::format_array(targets))
+                                            .add("::text[]) AS t, unnest('{SELECT,INSERT,UPDATE,DELETE}'::text[]) AS p"
+                                                 " WHERE to_regclass(t) IS NOT NULL AND NOT has_table_privilege(")
+                                            .bind(role)
+                                            .add("::name, to_regclass(t)::oid, p) ORDER BY t, p")))
+        lacks.push_back(fmt::format("{} lacks {} on {}", role, row.text("p"), row.text("t")));
+    return lacks;
+}
+
+std::vector<std::string> unreadable_sequences(pg::Session& session, model::Setup const& setup) {
+    std::vector<std::string> names;
+    for (auto const row : session.query(
+             Sql{"SELECT DISTINCT s.oid::regclass::text AS name FROM pg_class s JOIN pg_depend d ON d.classid = 'pg_class'::regclass"
+                 " AND d.objid = s.oid AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')"
+                 " WHERE s.relkind = 'S' AND NOT has_sequence_privilege(s.oid, 'SELECT') AND d.refobjid IN ("}
+                 .add(oids_of(both_sides(setup)))
+                 .add(") ORDER BY 1")))
+        names.push_back(row.text("name"));
+    return names;
+}
+
+std::map<std::string, std::string> installed_objects(pg::Session& session, model::Setup const& setup) {
+    std::map<std::string, std::string> objects;
+    for (auto const row : session.query(
+             Sql{"SELECT 'trigger ' || quote_ident(t.tgname) || ' on ' || t.tgrelid::regclass::text AS name,"
+                 " md5(pg_get_triggerdef(t.oid)) AS digest,"
+                 " 'function ' || p.oid::regprocedure::text AS function_name,"
+                 " md5(p.prosrc || coalesce(p.proconfig::text, '') || p.prosecdef::text || p.proowner::text) AS function_digest"
+                 " FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid JOIN pg_namespace n ON n.oid = p.pronamespace"
+                 " WHERE n.nspname = 'pgcarve' AND NOT t.tgisinternal AND t.tgrelid IN ("}
+                 .add(oids_of(both_sides(setup)))
+                 .add(")"))) {
+        objects[row.text("name")] = row.text("digest");
+        objects[row.text("function_name")] = row.text("function_digest");
+    }
+    return objects;
+}
+
+std::vector<std::string> missing_objects(std::map<std::string, std::string> const& installed,
+                                         std::map<std::string, std::string> const& present) {
+    std::vector<std::string> lacks;
+    for (auto const& [name, digest] : installed) {
+        auto const at = present.find(name);
+        if (at == present.end())
+            lacks.push_back(name + " is missing");
+        else if (at->second != digest)
+            lacks.push_back(name + " was altered");
+    }
+    return lacks;
+}
+
+cutover::GateFacts collect_facts(pg::Session& session, control::ServiceState const& state,
+                                 model::Catalog const& catalog, bool rollback) {
+    cutover::GateFacts facts;
+    facts.service = state.name;
+    if (!state.setup)
+        return facts;
+    auto const& setup = *state.setup;
+    control::Store store{session};
+    auto const history = store.history(state.name, service_signature(setup, catalog));
+    facts.window_elapsed = history.agreed_for;
+    facts.clean_runs = history.clean_runs;
+    facts.verification_known = true;
+    facts.last_verification = history.last;
+    facts.unresolved_findings = history.unresolved;
+    facts.drift = drift(setup, catalog);
+    facts.unreadable_sequences = unreadable_sequences(session, setup);
+    facts.role_lacks = setup.role && !rollback ? role_lacks(session, *setup.role, setup) : std::vector<std::string>{};
+    facts.reverse_lacks = missing_objects(setup.objects, installed_objects(session, setup));
+    if (auto const writer = oldest_writer(session, both_sides(setup))) {
+        facts.oldest_transaction = writer->description;
+        facts.oldest_transaction_age = writer->age;
+        auto const roots = std::ranges::count_if(setup.tables, [](auto const& pair) { return !pair.is_partition; });
+        auto const wait = std::min(static_cast<double>(writer->age.count()), longest_lock_wait_ms);
+        facts.predicted_write_block =
+            Millis{static_cast<long long>(milliseconds_at_least + milliseconds_per_table * static_cast<double>(roots) + wait)};
+    }
+    return facts;
+}
+
+} // namespace pgcarve::run

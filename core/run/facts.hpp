@@ -1,0 +1,50 @@
+// Collects from the server what the gate judges (cutover/gate.hpp). Each fact that cannot be
+// read stays unknown, which closes the gate; nothing here decides.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "control/store.hpp"
+#include "cutover/gate.hpp"
+#include "model/catalog.hpp"
+#include "model/setup.hpp"
+#include "pg/session.hpp"
+
+namespace pgcarve::run {
+
+// The oldest transaction, prepared ones included, that has written to one of these tables or may do so.
+struct OldestWriter {
+    std::string description; // empty: there is none
+    base::Millis age{0};
+};
+// nullopt: there is one whose age this role may not see.
+[[nodiscard]] std::optional<OldestWriter> oldest_writer(pg::Session& session, std::vector<std::string> const& quoted_tables);
+
+// What `role` cannot do with the service's tables; empty when it can do its work.
+[[nodiscard]] std::vector<std::string> role_lacks(pg::Session& session, std::string const& role, model::Setup const& setup);
+
+// Sequences behind the tables' columns that this session cannot read.
+[[nodiscard]] std::vector<std::string> unreadable_sequences(pg::Session& session, model::Setup const& setup);
+
+// Names and digests of what pgcarve installed on the service's tables: triggers and their functions.
+// A trigger's enabled state is not part of it: it changes with the authority.
+[[nodiscard]] std::map<std::string, std::string> installed_objects(pg::Session& session, model::Setup const& setup);
+
+// What differs between what was installed and what is there now.
+[[nodiscard]] std::vector<std::string> missing_objects(std::map<std::string, std::string> const& installed,
+                                                       std::map<std::string, std::string> const& present);
+
+// Tables whose definitions are no longer those that the mirror was made for, or whose two sides differ; one
+// sentence each. `catalog` is today's.
+[[nodiscard]] std::vector<std::string> drift(model::Setup const& setup, model::Catalog const& catalog);
+
+// One digest over the signatures of all tables of the service, both sides.
+[[nodiscard]] std::string service_signature(model::Setup const& setup, model::Catalog const& catalog);
+
+// All of them for one service.
+[[nodiscard]] cutover::GateFacts collect_facts(pg::Session& session, control::ServiceState const& state,
+                                               model::Catalog const& catalog, bool rollback);
+
+} // namespace pgcarve::run

@@ -1,0 +1,146 @@
+#include "run/switch.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <random>
+
+#include <fmt/format.h>
+
+#include "pg/retry.hpp"
+
+namespace pgcarve::run {
+
+using base::Error;
+using base::Exit;
+using base::Millis;
+using Clock = std::chrono::steady_clock;
+
+namespace {
+
+// Autovacuum yields to a waiting lock after deadlock_timeout (1 s unless changed), so this one has to wait longer.
+constexpr Millis quiet_lock_timeout{5000};
+constexpr Millis first_lock_timeout{10};
+constexpr Millis longest_lock_timeout{400}; // below deadlock_timeout
+constexpr int max_tries = 60;
+
+double milliseconds_since(Clock::time_point start) {
+    return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
+}
+
+std::string table_list(std::vector<sql::QName> const& tables) {
+    std::string list;
+    for (auto const& table : tables)
+        list += (list.empty() ? "" : ", ") + table.quoted();
+    return list;
+}
+
+class Try {
+public:
+    Try(Context& context, pg::Session& session, Switch const& what, std::string const& verb)
+        : context_{context}, session_{session}, what_{what}, verb_{verb} {}
+
+    // Returns false when the lock was not free. `timing` is brought up to date either way.
+    bool run(Millis lock_timeout, SwitchTiming& timing, std::function<void(SwitchTiming const&)> const& record) {
+        pg::Transaction transaction{session_};
+        auto const list = table_list(what_.tables);
+        Clock::time_point asked{};
+        try {
+            transaction.lock_timeout(quiet_lock_timeout);
+            session_.run("LOCK TABLE " + list + " IN SHARE UPDATE EXCLUSIVE MODE");
+            transaction.lock_timeout(lock_timeout);
+            asked = Clock::now();
+            session_.run("LOCK TABLE " + list + (what_.renames ? " IN ACCESS EXCLUSIVE MODE" : " IN SHARE ROW EXCLUSIVE MODE"));
+        } catch (pg::SqlError const& e) {
+            if (e.sqlstate() != pg::sqlstate::lock_not_available && e.sqlstate() != pg::sqlstate::deadlock_detected)
+                throw;
+            transaction.abort();
+            if (asked != Clock::time_point{})
+                timing.worst_try_ms = std::max(timing.worst_try_ms, milliseconds_since(asked));
+            return false;
+        }
+        context_.failpoints.hit(verb_ + "/switch/locked");
+        session_.run(fmt::format("SET LOCAL lock_timeout = {}; SET LOCAL statement_timeout = {}",
+                                 std::min(what_.max_write_block, longest_lock_timeout).count(),
+                                 what_.max_write_block.count()));
+        run_all(what_.statements);
+        for (auto const& canary : what_.canaries)
+            prove(canary);
+        run_all(what_.after);
+        timing.write_block_ms = milliseconds_since(asked);
+        if (timing.write_block_ms > static_cast<double>(what_.max_write_block.count()))
+            throw Error{Exit::unavailable, "write-block-exceeded",
+                        fmt::format("the switch had kept writers waiting for {:.0f} ms, the limit is {}", timing.write_block_ms,
+                                    base::format_duration(what_.max_write_block)),
+                        "nothing was changed; try at a quieter time, or raise max_write_block"};
+        record(timing);
+        context_.failpoints.hit(verb_ + "/switch/recorded");
+        transaction.commit();
+        timing.write_block_ms = milliseconds_since(asked);
+        timing.worst_try_ms = std::max(timing.worst_try_ms, timing.write_block_ms);
+        context_.failpoints.hit(verb_ + "/switch/committed");
+        return true;
+    }
+
+private:
+    // One round trip for all of them: writers wait meanwhile.
+    void run_all(std::vector<std::string> const& statements) {
+        std::string batch;
+        for (auto const& statement : statements)
+            batch += statement + ";\n";
+        if (!batch.empty())
+            session_.run(batch);
+    }
+
+    void prove(std::string const& canary) {
+        try {
+            session_.run("SAVEPOINT canary; " + canary + "; ROLLBACK TO SAVEPOINT canary; RELEASE SAVEPOINT canary");
+        } catch (pg::SqlError const& e) {
+            throw Error{Exit::needs_decision, "canary-failed",
+                        fmt::format("a write on the new side did not reach the old one: {}", e.message()),
+                        "nothing was changed; `pgcarve doctor` shows what is wrong with the other direction"}
+                .with("statement: " + canary);
+        }
+    }
+
+    Context& context_;
+    pg::Session& session_;
+    Switch const& what_;
+    std::string const& verb_;
+};
+
+} // namespace
+
+SwitchTiming perform_switch(Context& context, pg::Session& session, Switch const& what, std::string const& verb,
+                            std::function<void(SwitchTiming const&)> const& record) {
+    SwitchTiming timing;
+    std::minstd_rand random{std::random_device{}()};
+    Millis lock_timeout = first_lock_timeout;
+    auto const longest = std::clamp(what.max_write_block / 2, first_lock_timeout, longest_lock_timeout);
+    std::vector<std::string> names;
+    for (auto const& table : what.tables)
+        names.push_back(table.quoted());
+    for (timing.tries = 1;; ++timing.tries) {
+        context.interrupt.check();
+        if (Try{context, session, what, verb}.run(std::min(lock_timeout, longest), timing, record))
+            return timing;
+        auto const blockers = pg::lock_holders(session, names);
+        if (timing.tries >= max_tries) {
+            Error error{Exit::unavailable, "lock-not-acquired",
+                        fmt::format("writers did not leave a gap for the switch in {} tries", max_tries),
+                        "nothing was changed; end the sessions named above or wait for them, then run the same command again"};
+            for (auto const& blocker : blockers)
+                error.with("held by " + blocker.describe());
+            throw std::move(error);
+        }
+        if (timing.tries % 5 == 0 && !blockers.empty())
+            context.events.warn(fmt::format("{}: waiting for a gap between writers (try {}); {}", verb, timing.tries,
+                                            blockers.front().describe()));
+        if (timing.tries % 3 == 0)
+            lock_timeout *= 2;
+        // Writers that queued behind us go first; the pause grows so that a long transaction can end.
+        std::uniform_int_distribution<long> pause{5, 20L * std::min(timing.tries, 25)};
+        context.interrupt.wait_for(Millis{pause(random)});
+    }
+}
+
+} // namespace pgcarve::run

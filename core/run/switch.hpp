@@ -1,0 +1,43 @@
+// Moves authority between two sides of one database: one transaction that locks writers out,
+// flips fences, mirrors and triggers, proves the other direction with a canary, records the
+// new authority, and commits.
+//
+// Readers are never blocked (SHARE ROW EXCLUSIVE) unless a table changes its name. Writers
+// wait from the moment the lock is asked for to the commit; that time is measured, and a
+// switch that would take longer than `max_write_block` is rolled back.
+//
+// The lock: first SHARE UPDATE EXCLUSIVE, which conflicts with no writer but makes autovacuum
+// yield; then the real one with a lock_timeout of a few milliseconds that doubles from try to
+// try, so that a busy table never sees a long queue behind us.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "model/plan.hpp"
+#include "run/context.hpp"
+
+namespace pgcarve::run {
+
+struct Switch {
+    std::vector<sql::QName> tables;      // to lock: roots of both sides; LOCK TABLE reaches their partitions
+    bool renames = false;                // ACCESS EXCLUSIVE is needed
+    std::vector<std::string> statements; // flips fences and mirrors; run in order
+    std::vector<std::string> canaries;   // each inside a savepoint that is rolled back
+    std::vector<std::string> after;      // the rest: triggers, foreign keys, sequences, views
+    base::Millis max_write_block{2000};
+};
+
+struct SwitchTiming {
+    double write_block_ms = 0; // of the try that succeeded
+    double worst_try_ms = 0;   // the longest that any try kept writers waiting
+    int tries = 0;
+};
+
+// `record` runs inside the transaction, last: phase, journal. Throws "write-block-exceeded" or "lock-not-acquired" (exit 4,
+// nothing changed), "canary-failed" (exit 5, nothing changed).
+SwitchTiming perform_switch(Context& context, pg::Session& session, Switch const& what, std::string const& verb,
+                            std::function<void(SwitchTiming const&)> const& record);
+
+} // namespace pgcarve::run
