@@ -1,0 +1,329 @@
+#include "verify/compare.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <memory>
+#include <set>
+#include <thread>
+
+#include <fmt/format.h>
+
+#include "verify/board.hpp"
+
+namespace pgcarve::verify {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using sql::Sql;
+
+// Several workers share the load on purpose: parallel plans below them would take more sessions than asked for.
+// work_mem bounds the hashes and sorts where the key's index is no help.
+constexpr char const* worker_settings = "SET jit = off; SET max_parallel_workers_per_gather = 0; SET work_mem = '32MB'";
+
+// The whole run's moment, exported as long as this lives.
+struct Moment {
+    pg::Session session;
+    pg::Transaction transaction;
+    std::string snapshot;
+    std::string time;
+    base::Lsn lsn{};
+
+    explicit Moment(pg::SessionSettings const& settings)
+        : session{settings}
+        , transaction{session, pg::Isolation::repeatable_read, pg::Access::read_only} {
+        auto const row = session.one(
+            Sql{"SELECT pg_export_snapshot() AS snapshot, to_char(clock_timestamp() AT TIME ZONE 'UTC',"
+                " 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') AS time, CASE WHEN pg_is_in_recovery()"
+                " THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END AS lsn"});
+        snapshot = row.text("snapshot");
+        time = row.text("time");
+        auto const position = base::Lsn::parse(row.text("lsn"));
+        if (!position)
+            base::bug("the server printed a position that is none: " + row.text("lsn"));
+        lsn = *position;
+    }
+};
+
+class Worker {
+public:
+    Worker(pg::SessionSettings const& settings, Board& board, Moment const& moment, CompareOptions const& options,
+           std::vector<model::TablePair> const& pairs)
+        : session_{settings}
+        , board_{board}
+        , pairs_{pairs}
+        , snapshot_{moment.snapshot}
+        , options_{options} {
+        session_.run(worker_settings);
+    }
+
+    void run() {
+        while (auto const item = board_.take()) {
+            work(*item);
+            if (options_.pause.count() > 0)
+                board_.wait(options_.pause);
+        }
+    }
+
+    void cancel() noexcept { session_.cancel(); }
+
+private:
+    void work(Item const& item) {
+        try {
+            pg::Transaction transaction{session_, pg::Isolation::repeatable_read, pg::Access::read_only};
+            session_.run("SET TRANSACTION SNAPSHOT " + sql::literal(snapshot_));
+            if (item.shape) {
+                auto result = compare_range(item);
+                transaction.abort();
+                board_.finished(item, std::move(result));
+            } else {
+                auto shape = std::make_shared<PairShape const>(read_shape(session_, pair(item)));
+                auto ranges = cut(*shape);
+                transaction.abort();
+                board_.opened(item, std::move(shape), std::move(ranges));
+            }
+        } catch (Incomparable const& e) {
+            board_.failed(item, e.what());
+        } catch (pg::SqlError const& e) {
+            if (board_.stopped())
+                board_.failed(item, {}); // cancelled by us; the reason is the board's
+            else
+                board_.failed(item, fmt::format("{} ({})", e.message().substr(0, e.message().find('\n')), e.sqlstate()));
+        } catch (...) {
+            board_.crash(std::current_exception());
+        }
+    }
+
+    [[nodiscard]] model::TablePair const& pair(Item const& item) const { return pairs_[item.table]; }
+
+    // Ranges of about rows_per_item rows. A table whose rows lie in no order of its key would be read once for every
+    // range, so it is one range; so is a small one.
+    std::vector<Range> cut(PairShape const& shape) {
+        double const rows = std::max(shape.source_rows, shape.target_rows);
+        double const wanted = std::max(options_.rows_per_item, rows / 10'000);
+        bool const in_memory = shape.pages < 16'384; // 128 MB: cached pages cost little to visit in any order
+        if (rows <= wanted || shape.pages < 1 || (!shape.key_ordered && !in_memory))
+            return {Range{}};
+        // About five pages a range tell well enough where to cut.
+        double const percent = std::clamp(100.0 * 5.0 * (rows / wanted) / shape.pages, 0.001, 100.0);
+        double const step = std::max(1.0, wanted * percent / 100.0);
+        std::vector<Range> ranges;
+        Range range;
+        for (auto const row : session_.query(sample_bounds(shape, percent, step, options_.where))) {
+            Key bound;
+            for (std::size_t i = 0; i < shape.key.size(); ++i)
+                bound.push_back(row.text(static_cast<int>(i)));
+            range.up_to = bound;
+            ranges.push_back(range);
+            range = Range{std::move(bound), std::nullopt};
+        }
+        ranges.push_back(range);
+        return ranges;
+    }
+
+    ItemResult compare_range(Item const& item) {
+        auto const& shape = *item.shape;
+        Scope scope;
+        scope.range = item.range;
+        scope.where = options_.where;
+        ItemResult result;
+        auto const counts = session_.one(count_differences(shape, scope));
+        result.rows = counts.integer("rows");
+        result.missing = counts.integer("missing");
+        result.extra = counts.integer("extra");
+        if (counts.integer("flagged") > 0)
+            result.different = session_.one(count_different(shape, scope)).integer("different");
+        if (!result.clean() && options_.max_samples > 0 && !board_.samples_full(item)) {
+            auto const rows = session_.query(list_differences(shape, scope, Kinds::all, options_.max_samples));
+            for (auto const& difference : read_differences(shape, rows)) {
+                result.samples.push_back(to_finding(shape, difference));
+                if (options_.show_values)
+                    add_values(shape, difference, result.samples.back());
+            }
+        }
+        if (auto const why = changed_since_snapshot(session_, shape); !why.empty())
+            throw Incomparable{why};
+        return result;
+    }
+
+    void add_values(PairShape const& shape, Difference const& difference, model::Finding& finding) {
+        auto columns = difference.columns;
+        if (difference.kind != model::FindingKind::different) {
+            for (std::size_t i = 0; i < shape.columns.size(); ++i)
+                columns.push_back(i);
+        }
+        // A result has at most 1664 columns, two for each of ours.
+        for (std::size_t from = 0; from < columns.size(); from += 500) {
+            auto const end = std::min(columns.size(), from + 500);
+            std::vector<std::size_t> const part{columns.begin() + static_cast<std::ptrdiff_t>(from),
+                                                columns.begin() + static_cast<std::ptrdiff_t>(end)};
+            auto const row = session_.one(read_values(shape, difference.key, part));
+            for (std::size_t i = 0; i < part.size(); ++i)
+                finding.values.emplace_back(shape.columns[part[i]].name, row.maybe(static_cast<int>(2 * i)),
+                                            row.maybe(static_cast<int>(2 * i + 1)));
+        }
+    }
+
+    pg::Session session_;
+    Board& board_;
+    std::vector<model::TablePair> const& pairs_;
+    std::string snapshot_;
+    CompareOptions const& options_;
+};
+
+// Tells whether more other sessions are active than allowed.
+class LoadWatch {
+public:
+    LoadWatch(pg::SessionSettings const& settings, int limit) : session_{settings}, limit_{limit} {
+        // Without this right pg_stat_activity shows other roles' sessions without their state.
+        if (!session_.one(Sql{"SELECT pg_has_role('pg_read_all_stats', 'USAGE') AS yes"}).boolean("yes"))
+            throw base::Error{base::Exit::usage, "load-unknown",
+                              "this role cannot see how many sessions are active",
+                              "GRANT pg_read_all_stats TO it, or leave out the limit on the load"};
+    }
+
+    bool too_busy() {
+        auto const row = session_.one(Sql{"SELECT count(*) AS n FROM pg_stat_activity WHERE state = 'active'"
+                                          " AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
+                                          " AND application_name NOT LIKE 'pgcarve %'"});
+        return row.integer("n") > limit_;
+    }
+
+private:
+    pg::Session session_;
+    int limit_;
+};
+
+bool names_pair(std::string const& name, model::TablePair const& pair) {
+    auto const is = [&](sql::QName const& table) {
+        return name == table.display() || name == table.schema + "." + table.name;
+    };
+    return name == pair.source.name || is(pair.source) || is(pair.target);
+}
+
+// The indexes of the pairs that `names` choose.
+std::vector<std::size_t> choose(std::vector<std::string> const& names, std::vector<model::TablePair> const& pairs) {
+    std::set<std::size_t> chosen;
+    for (auto const& name : names) {
+        auto const before = chosen.size();
+        for (std::size_t i = 0; i < pairs.size(); ++i) {
+            if (names_pair(name, pairs[i]))
+                chosen.insert(i);
+        }
+        if (chosen.size() == before && std::ranges::none_of(pairs, [&](auto const& p) { return names_pair(name, p); }))
+            throw base::Error{base::Exit::usage, "unknown-table", fmt::format("no table of this service is named {}", name)};
+    }
+    for (std::size_t i = 0; names.empty() && i < pairs.size(); ++i)
+        chosen.insert(i);
+    return {chosen.begin(), chosen.end()};
+}
+
+// Looks after running workers from the calling thread: progress, load, limits, interrupts.
+class Supervisor {
+public:
+    Supervisor(Board& board, CompareOptions const& options, CompareEvents const& events, LoadWatch* load)
+        : board_{board}
+        , options_{options}
+        , events_{events}
+        , load_{load} {}
+
+    void watch() {
+        while (!board_.wait(base::Millis{100})) {
+            report();
+            if (load_ != nullptr)
+                board_.hold(load_->too_busy());
+            if (events_.interrupted && events_.interrupted()) {
+                interrupted_ = true;
+                board_.stop("interrupted");
+            } else if (options_.max_duration && Clock::now() - begin_ >= *options_.max_duration) {
+                board_.stop(fmt::format("the time allowed ({}) was used up", base::format_duration(*options_.max_duration)));
+            }
+        }
+    }
+
+    void report() const {
+        if (!events_.progress)
+            return;
+        auto progress = board_.progress();
+        if (double const time = seconds(); time > 0)
+            progress.rows_per_second = static_cast<double>(progress.rows_done) / time;
+        events_.progress(progress);
+    }
+
+    [[nodiscard]] double seconds() const { return std::chrono::duration<double>(Clock::now() - begin_).count(); }
+    [[nodiscard]] bool interrupted() const { return interrupted_; }
+
+private:
+    Board& board_;
+    CompareOptions const& options_;
+    CompareEvents const& events_;
+    LoadWatch* load_;
+    Clock::time_point begin_ = Clock::now();
+    bool interrupted_ = false;
+};
+
+} // namespace
+
+Comparison compare_and_locate(pg::SessionSettings const& settings, std::string const& service,
+                              std::vector<model::TablePair> const& all_pairs, CompareOptions const& options,
+                              CompareEvents const& events) {
+    auto const numbers = choose(options.tables, all_pairs);
+    std::vector<model::TablePair> pairs;
+    for (auto const number : numbers)
+        pairs.push_back(all_pairs[number]);
+    auto const cores = static_cast<int>(std::thread::hardware_concurrency());
+    auto const count = static_cast<std::size_t>(options.workers > 0 ? options.workers : std::clamp(cores, 2, 4));
+
+    std::optional<LoadWatch> load;
+    if (options.max_active_sessions)
+        load.emplace(settings, *options.max_active_sessions);
+    Moment moment{settings};
+    Board board{pairs, options.max_samples};
+    std::vector<std::unique_ptr<Worker>> workers;
+    for (std::size_t i = 0; i < count; ++i)
+        workers.push_back(std::make_unique<Worker>(settings, board, moment, options, pairs));
+    if (load)
+        board.hold(load->too_busy());
+    Supervisor supervisor{board, options, events, load ? &*load : nullptr};
+    {
+        std::vector<std::jthread> threads;
+        // Whatever happens here, the threads must come to an end before they are joined. A cancellation that
+        // arrives between two statements is lost, so it is repeated.
+        struct Stop {
+            Board& board;
+            std::vector<std::unique_ptr<Worker>>& workers;
+            ~Stop() {
+                board.stop("interrupted");
+                while (!board.idle(base::Millis{0})) {
+                    for (auto const& worker : workers)
+                        worker->cancel();
+                    board.idle(base::Millis{50});
+                }
+            }
+        };
+        threads.reserve(workers.size());
+        Stop const stop{board, workers};
+        for (auto const& worker : workers)
+            threads.emplace_back([&worker = *worker] { worker.run(); });
+        supervisor.watch();
+    }
+    auto result = board.result();
+    result.interrupted = supervisor.interrupted();
+    for (auto& dirty : result.dirty)
+        dirty.pair = numbers[dirty.pair];
+    result.verification.service = service;
+    result.verification.proven_lsn = moment.lsn;
+    result.verification.proven_time = moment.time;
+    result.verification.seconds = supervisor.seconds();
+    supervisor.report();
+    return result;
+}
+
+model::Verification compare(pg::SessionSettings const& settings, std::string const& service,
+                            std::vector<model::TablePair> const& pairs, CompareOptions const& options,
+                            CompareEvents const& events) {
+    return compare_and_locate(settings, service, pairs, options, events).verification;
+}
+
+} // namespace pgcarve::verify

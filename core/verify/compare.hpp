@@ -1,0 +1,82 @@
+// Compares pairs of tables of one database, row by row and exactly, inside one snapshot.
+//
+// A coordinator exports a snapshot, the workers import it, so every table is seen at the
+// same moment and a clean verdict is a proof for it (`proven_lsn`, `proven_time`). Big tables are
+// cut into ranges of the key, which the workers share out; each range is one aggregate
+// query over a full join, and details are fetched, bounded, only where it found something.
+// Between ranges a worker ends its transaction, so that a waiting DDL statement waits for
+// one range at most; what such a statement may have hidden from the snapshot is noticed.
+//
+// Nothing but SELECT on the tables is needed. A table that cannot be compared (missing, columns
+// differ, locked, row security, no rights, cancelled) is incomplete with the reason, and
+// the others go on. What equality means: statements.hpp. `where` restricts both sides by
+// each side's own values: a row whose condition holds on one side only counts as missing or extra.
+//
+// Errors: base::Error "unreachable", "server-lost"; "unknown-table" (exit 2); "load-unknown" (exit 2) when
+// `max_active_sessions` is set and the role may not see other sessions' state.
+// Threads: workers are threads of its own; events are called on the calling thread.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/duration.hpp"
+#include "model/plan.hpp"
+#include "model/verification.hpp"
+#include "pg/session.hpp"
+#include "verify/statements.hpp"
+
+namespace pgcarve::verify {
+
+struct CompareOptions {
+    std::vector<std::string> tables; // names of source or target tables, qualified or not; empty: all
+    std::string where;
+    int workers = 0; // sessions that compare; 0: 2 to 4 by the cores of this machine
+    std::optional<base::Millis> max_duration;
+    std::optional<int> max_active_sessions; // workers wait while more other sessions are active
+    base::Millis pause{0};                  // after every range, for each worker
+    std::size_t max_samples = 20;           // a table
+    bool show_values = false;
+    double rows_per_item = 100'000;
+};
+
+struct CompareProgress {
+    std::size_t tables_done = 0;
+    std::size_t tables = 0;
+    std::int64_t rows_done = 0;
+    double rows_estimated = 0; // of the tables looked at so far; grows while tables are being opened
+    double rows_per_second = 0;
+    std::int64_t differences = 0;
+    bool holding = false; // for max_active_sessions
+};
+
+struct CompareEvents {
+    std::function<void(CompareProgress const&)> progress{}; // a few times a second, and at the end
+    std::function<bool()> interrupted{};                    // true: cancel what runs, return what is known
+};
+
+// The verification has one entry a pair, in the order given. `mode` is "full".
+[[nodiscard]] model::Verification compare(pg::SessionSettings const& settings, std::string const& service,
+                                          std::vector<model::TablePair> const& pairs, CompareOptions const& options,
+                                          CompareEvents const& events);
+
+// Where the differences are, for repair: of one pair, the ranges that hold any, in no order.
+struct DirtyPair {
+    std::size_t pair = 0; // index into the pairs compared
+    PairShape shape;
+    std::vector<Range> ranges;
+};
+
+struct Comparison {
+    model::Verification verification;
+    std::vector<DirtyPair> dirty;
+    bool interrupted = false;
+};
+
+[[nodiscard]] Comparison compare_and_locate(pg::SessionSettings const& settings, std::string const& service,
+                                            std::vector<model::TablePair> const& pairs, CompareOptions const& options,
+                                            CompareEvents const& events);
+
+} // namespace pgcarve::verify
