@@ -1,0 +1,163 @@
+#include "mirrorgen/spec.hpp"
+
+#include <algorithm>
+#include <string_view>
+
+#include "base/error.hpp"
+
+namespace pgcarve::mirrorgen {
+
+namespace {
+
+// The first part of what format_type printed, when it names a schema: public.citext, "My Types".t(3).
+std::optional<std::string> leading_schema(std::string_view type) {
+    std::string schema;
+    std::size_t at = 0;
+    if (type.starts_with('"')) {
+        for (at = 1; at < type.size(); ++at) {
+            if (type[at] == '"' && (at + 1 == type.size() || type[at + 1] != '"'))
+                break;
+            if (type[at] == '"')
+                ++at;
+            schema += type[at];
+        }
+        ++at;
+    } else {
+        at = type.find_first_of(".([ ");
+        if (at == std::string_view::npos)
+            return std::nullopt;
+        schema = type.substr(0, at);
+    }
+    return at < type.size() && type[at] == '.' ? std::optional{schema} : std::nullopt;
+}
+
+// An extension's base type brings its own equality; enums, ranges, arrays and records use pg_catalog's.
+std::string equality(model::Column const& column) {
+    auto const schema = leading_schema(column.type);
+    if (column.type_kind != "b" || !schema || *schema == "pg_catalog" || column.type.ends_with("[]"))
+        return "=";
+    return "OPERATOR(" + sql::quote_ident(*schema) + ".=)";
+}
+
+std::vector<Partition> partitions_of(model::Table const& table, model::Table const& other, model::Catalog const& catalog) {
+    std::vector<Partition> all;
+    auto const others = catalog.partitions(other);
+    for (auto const* partition : catalog.partitions(table)) {
+        Partition p{partition->name, partition->kind == 'p', std::nullopt};
+        auto const same = std::ranges::find_if(others, [&](model::Table const* o) {
+            return o->name.name == partition->name.name && o->partition_bound == partition->partition_bound;
+        });
+        if (same != others.end())
+            p.counterpart = (*same)->name;
+        all.push_back(std::move(p));
+    }
+    return all;
+}
+
+void read_columns(Spec& spec, model::Table const& authority, model::Table const& follower) {
+    for (auto const& column : authority.columns) {
+        if (column.generated == 0)
+            spec.columns.push_back(column.name);
+    }
+    for (auto const& column : follower.columns) {
+        if (column.identity == 'a')
+            spec.fixed.push_back(column.name);
+    }
+}
+
+std::vector<KeyColumn> compared(std::vector<std::string> const& names, model::Table const& table) {
+    std::vector<KeyColumn> columns;
+    for (auto const& name : names) {
+        auto const* const column = table.column(name);
+        if (column == nullptr)
+            base::bug("key column " + name + " is missing in " + table.name.display());
+        columns.push_back({name, equality(*column)});
+    }
+    return columns;
+}
+
+void read_key(Spec& spec, model::Table const& authority, model::Table const& follower) {
+    auto const key = model::usable_key(follower);
+    if (!key)
+        base::bug("no usable key for a mirror: " + follower.name.display());
+    spec.key = compared(key->columns, authority);
+    auto const& schema = follower.name.schema;
+    for (auto const& index : follower.indexes) {
+        if (index.name == key->index && !key->immediate)
+            spec.deferrable_key = sql::QName{schema, index.constraint.value_or(index.name)};
+        if (index.unique && index.immediate && index.name != key->index && !index.expressions && !index.key_columns.empty())
+            spec.other_uniques.push_back(compared(index.key_columns, authority));
+    }
+}
+
+void read_constraints(Spec& spec, model::Table const& follower, model::Catalog const& catalog) {
+    auto const defer = [&](std::string const& schema, model::Constraint const& c) {
+        auto const name = sql::QName{schema, c.name};
+        if (c.deferrable && c.type != 't' && std::ranges::find(spec.deferrable, name) == spec.deferrable.end())
+            spec.deferrable.push_back(name);
+    };
+    for (auto const& c : follower.constraints) {
+        defer(follower.name.schema, c);
+        if (c.type == 'f')
+            spec.outgoing.push_back({c.columns, c.referenced, c.referenced_columns});
+    }
+    for (auto const& table : catalog.tables) {
+        for (auto const& c : table.constraints) {
+            if (c.type != 'f' || c.referenced != follower.name)
+                continue;
+            spec.follower_referenced = true;
+            defer(table.name.schema, c);
+        }
+    }
+}
+
+} // namespace
+
+Spec make_spec(std::string service, Direction direction, model::Table const& authority, model::Table const& follower,
+               model::Catalog const& catalog) {
+    Spec spec;
+    spec.service = std::move(service);
+    spec.direction = direction;
+    spec.authority = authority.name;
+    spec.follower = follower.name;
+    spec.authority_partitioned = authority.kind == 'p';
+    spec.follower_partitioned = follower.kind == 'p';
+    spec.authority_partitions = partitions_of(authority, follower, catalog);
+    spec.follower_partitions = partitions_of(follower, authority, catalog);
+    spec.row_security = authority.row_security || follower.row_security;
+    read_columns(spec, authority, follower);
+    read_key(spec, authority, follower);
+    read_constraints(spec, follower, catalog);
+    return spec;
+}
+
+namespace {
+
+// Depth first, so that what references a table comes before it.
+void collect(Spec const& of, std::vector<Spec> const& specs, model::Catalog const& catalog, std::vector<sql::QName>& seen,
+             std::vector<Referencing>& found) {
+    seen.push_back(of.follower);
+    for (auto const& child : specs) {
+        auto const* const table = catalog.find(child.follower);
+        if (table == nullptr || std::ranges::find(seen, child.follower) != seen.end())
+            continue;
+        auto const references = [&](model::Constraint const& c) { return c.type == 'f' && c.referenced == of.follower; };
+        if (std::ranges::none_of(table->constraints, references))
+            continue;
+        collect(child, specs, catalog, seen, found);
+        found.push_back({child.authority, child.follower, child.key});
+    }
+}
+
+} // namespace
+
+void link(std::vector<Spec>& specs, model::Catalog const& catalog) {
+    for (auto& spec : specs) {
+        std::vector<sql::QName> seen;
+        std::vector<Referencing> found;
+        collect(spec, specs, catalog, seen, found);
+        spec.referencing = std::move(found);
+    }
+}
+
+} // namespace pgcarve::mirrorgen
