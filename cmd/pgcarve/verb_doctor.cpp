@@ -1,0 +1,4 @@
+#include "pgcarve/options.hpp"
+#include "run/doctor.hpp"
+
+namespace pgcarve::cmd {
