@@ -137,15 +137,18 @@ struct Size {
 };
 
 Size read_size(pg::Session& session, std::string const& table) {
+    // pg_partition_tree() gives nothing for a table that has no part in partitioning.
     // 60 rows a page where nothing was ever counted: an estimate decides about the pieces, never about results.
     auto const row = session.one(
         Sql{"SELECT coalesce(sum(p.pages), 0)::float8 AS pages, coalesce(sum(CASE WHEN c.relpages > 0 AND c.reltuples >= 0"
             " THEN c.reltuples / c.relpages * p.pages ELSE p.pages * 60 END), 0)::float8 AS rows"
-            " FROM pg_partition_tree("}
+            " FROM (SELECT "}
             .bind(table)
-            .add("::oid::regclass) AS t JOIN pg_class c ON c.oid = t.relid CROSS JOIN LATERAL"
-                 " (SELECT coalesce(pg_relation_size(c.oid), 0)::float8 / current_setting('block_size')::float8 AS pages) AS p"
-                 " WHERE t.isleaf"));
+            .add("::oid AS oid UNION SELECT t.relid::oid FROM pg_partition_tree(")
+            .bind(table)
+            .add("::oid::regclass) AS t) AS t JOIN pg_class c ON c.oid = t.oid AND c.relkind <> 'p' CROSS JOIN LATERAL"
+                 " (SELECT coalesce(pg_relation_size(c.oid), 0)::float8 / current_setting('block_size')::float8 AS pages)"
+                 " AS p"));
     return {row.real("rows"), row.real("pages")};
 }
 
@@ -249,7 +252,8 @@ std::string changed_since_snapshot(pg::Session& session, PairShape const& shape)
             .number(shape.target_oid.value)
             .add("::oid)), seen(oid) AS (SELECT oid FROM roots UNION ALL SELECT i.inhrelid FROM seen"
                  " JOIN pg_inherits i ON i.inhparent = seen.oid JOIN pg_class c ON c.oid = i.inhrelid AND c.relispartition),"
-                 " present(oid) AS (SELECT t.relid::oid FROM roots, pg_partition_tree(roots.oid::regclass) AS t)"
+                 " present(oid) AS (SELECT oid FROM roots UNION"
+                 " SELECT t.relid::oid FROM roots, pg_partition_tree(roots.oid::regclass) AS t)"
                  " SELECT coalesce(seen.oid, present.oid)::regclass::text AS name FROM seen FULL JOIN present USING (oid)"
                  " LEFT JOIN pg_class c ON c.oid = present.oid WHERE seen.oid IS NULL OR present.oid IS NULL OR c.oid IS NULL"
                  " OR c.relfilenode <> coalesce(pg_relation_filenode(c.oid), 0)::oid LIMIT 1"));

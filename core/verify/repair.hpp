@@ -1,0 +1,84 @@
+// Makes the follower's rows equal to the authority's where a fresh comparison finds differences.
+//
+// Never writes to the source. The statements are the smallest that do it: INSERT … SELECT
+// of a missing row, UPDATE of the columns that differ, DELETE of an extra row.
+//
+// How it is safe under live writes: each batch of keys is one READ COMMITTED transaction. It
+// locks the source's rows FOR SHARE and then the target's FOR UPDATE (the order in which
+// the mirror takes them), and only then looks again, in a new statement and so with a new
+// snapshot, at what differs: nothing of what it copies can change before it commits, and
+// what has become equal meanwhile is left alone. An extra row's key may be inserted at the
+// source at any time: if the writer has reached the target first, we wait for it and see its
+// row; if not, its mirror waits for us and inserts after our delete. Lock waits are short,
+// so that we give way and not the application.
+//
+// Unique values that rows exchange, and foreign keys between rows: what fails in its own
+// batch is tried row by row and then, at the end, in one transaction for all such rows,
+// with constraints deferred and replacement (delete and insert in one statement). Rows
+// are not replaced or deleted where a foreign key's CASCADE or SET would reach into other tables.
+//
+// Needs SELECT and UPDATE (for the row locks) on the source, and all rights on the target.
+//
+// Errors: as compare(); "lock-not-acquired" (exit 4); pg::SqlError for what is wrong
+// with a whole table, such as a missing right. Threads: as compare().
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "pg/retry.hpp"
+#include "verify/compare.hpp"
+
+namespace pgcarve::verify {
+
+struct RepairOptions {
+    CompareOptions compare{};
+    std::size_t batch_rows = 200; // rows locked at a time
+    pg::LockPolicy locks{.lock_timeout = base::Millis{250}};
+    std::size_t max_stuck = 10'000; // rows kept for the final transaction
+};
+
+struct RepairStatement {
+    model::TablePair pair;
+    model::FindingKind kind = model::FindingKind::different;
+    std::string sql; // ends with a semicolon; shows the row's key and no other value
+};
+
+struct RepairEvents {
+    CompareEvents compare{};
+    std::function<void(RepairStatement const&)> statement{}; // of print_repairs
+    std::function<void(std::string const& table, std::int64_t done)> progress{};
+    std::function<void(int, std::vector<pg::Blocker> const&)> on_wait{};
+};
+
+struct TableRepair {
+    sql::QName source;
+    sql::QName target;
+    std::int64_t inserted = 0; // a replaced row counts as updated
+    std::int64_t updated = 0;
+    std::int64_t deleted = 0;
+    std::int64_t found_equal = 0; // differed in the comparison, and no longer when locked
+    std::int64_t remaining = 0;   // of the keys handled: still differ after the commit
+    std::vector<model::Finding> remaining_samples;
+    std::vector<std::string> reasons; // why rows remain, as the server says it; bounded
+};
+
+struct RepairReport {
+    model::Verification before;      // the fresh comparison
+    std::vector<TableRepair> tables; // those that differed
+    bool interrupted = false;
+    [[nodiscard]] std::int64_t remaining() const;
+};
+
+// Compares and hands out every statement that repair() would begin with. Changes nothing.
+RepairReport print_repairs(pg::SessionSettings const& settings, std::string const& service,
+                           std::vector<model::TablePair> const& pairs, RepairOptions const& options,
+                           RepairEvents const& events);
+
+// Compares, repairs all differences (not only the samples), and verifies exactly the keys it handled.
+RepairReport repair(pg::SessionSettings const& settings, std::string const& service,
+                    std::vector<model::TablePair> const& pairs, RepairOptions const& options,
+                    RepairEvents const& events);
+
+} // namespace pgcarve::verify
