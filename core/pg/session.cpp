@@ -171,6 +171,12 @@ struct Session::Impl {
             return Rows{std::make_shared<Rows::Impl const>(Rows::Impl{run()})};
         } catch (pqxx::broken_connection const& e) {
             lose(first_line(e.what()));
+        } catch (pqxx::deadlock_detected const& e) { // these three come without their SQLSTATE from libpqxx 6
+            throw SqlError{std::string{sqlstate::deadlock_detected}, tidy(e.what()), statement};
+        } catch (pqxx::serialization_failure const& e) {
+            throw SqlError{std::string{sqlstate::serialization_failure}, tidy(e.what()), statement};
+        } catch (pqxx::insufficient_privilege const& e) {
+            throw SqlError{std::string{sqlstate::insufficient_privilege}, tidy(e.what()), statement};
         } catch (pqxx::sql_error const& e) {
             auto const state = e.sqlstate();
             // 57P0x: shutdown, crash, terminated by an administrator; 08xxx: connection exceptions.

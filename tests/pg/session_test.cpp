@@ -34,6 +34,20 @@ TEST(Session, SqlErrorsCarryTheirSqlstate) {
     EXPECT_TRUE(session.alive());
 }
 
+TEST(Session, KeepsTheSqlstatesThatAreBranchedOn) {
+    auto session = test::Server::shared().connect();
+    for (auto const state : {pg::sqlstate::lock_not_available, pg::sqlstate::deadlock_detected, pg::sqlstate::serialization_failure,
+                             pg::sqlstate::disk_full, pg::sqlstate::insufficient_privilege, pg::sqlstate::query_canceled,
+                             pg::sqlstate::unique_violation, pg::sqlstate::foreign_key_violation, pg::sqlstate::moved}) {
+        try {
+            session.run("DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '" + std::string{state} + "'; END $$");
+            FAIL() << state;
+        } catch (pg::SqlError const& e) {
+            EXPECT_EQ(e.sqlstate(), state);
+        }
+    }
+}
+
 TEST(Session, StaysLostOnceLost) {
     auto session = test::Server::shared().connect();
     auto other = test::Server::shared().connect();
