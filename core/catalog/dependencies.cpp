@@ -217,18 +217,20 @@ void sequences(Reading& reading) {
 
 // User functions in defaults and checks; tables that policies read.
 void expressions(Reading& reading) {
+    // Before version 15 it is the generated column itself, not its expression, that depends on a function.
     for (auto const row : reading.session.query(
-             Sql{"SELECT DISTINCT coalesce(d.adrelid, c.conrelid)::bigint AS oid, d.adrelid IS NOT NULL AS is_default,"
+             Sql{"SELECT DISTINCT coalesce(a.attrelid, c.conrelid)::bigint AS oid, a.attrelid IS NOT NULL AS is_default,"
                  " coalesce(a.attname, c.conname) AS place, n.nspname, p.proname, p.oid::regprocedure::text AS display"
                  " FROM pg_depend x JOIN pg_proc p ON x.refclassid = 'pg_proc'::regclass AND p.oid = x.refobjid"
                  " JOIN pg_namespace n ON n.oid = p.pronamespace"
                  " LEFT JOIN pg_attrdef d ON x.classid = 'pg_attrdef'::regclass AND d.oid = x.objid"
-                 " LEFT JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum"
+                 " LEFT JOIN pg_attribute a ON (a.attrelid = d.adrelid AND a.attnum = d.adnum)"
+                 " OR (a.attgenerated <> '' AND x.classid = 'pg_class'::regclass AND a.attrelid = x.objid AND a.attnum = x.objsubid)"
                  " LEFT JOIN pg_constraint c ON x.classid = 'pg_constraint'::regclass AND c.oid = x.objid"
                  " WHERE NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_proc'::regclass"
                  " AND e.objid = p.oid AND e.deptype = 'e') AND "}
                  .add(user_schema)
-                 .add(" AND coalesce(d.adrelid, c.conrelid) IN ")
+                 .add(" AND coalesce(a.attrelid, c.conrelid) IN ")
                  .add(user_tables)
                  .add(" ORDER BY 1, 3, 6"))) {
         auto const* const table = reading.table(row, "oid");

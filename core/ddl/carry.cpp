@@ -290,10 +290,15 @@ std::vector<std::string> hand_over_triggers(Catalog const& catalog, Pairs const&
 std::vector<SequencePair> sequence_pairs(Catalog const& catalog, Pairs const& pairs) {
     std::vector<SequencePair> found;
     for (auto const& pair : pairs) {
-        auto const& table = source_of(catalog, pair);
-        for (auto const& column : table.columns) {
-            if (column.identity != 0 && column.owned_sequence)
-                found.push_back({*column.owned_sequence, {pair.target.schema, column.owned_sequence->name}});
+        auto const* const target = catalog.find(pair.target);
+        for (auto const& column : source_of(catalog, pair).columns) {
+            if (column.identity == 0 || !column.owned_sequence)
+                continue;
+            // A column that was added later may own a sequence of another name.
+            auto const* const there = target == nullptr ? nullptr : target->column(column.name);
+            found.push_back({*column.owned_sequence, there != nullptr && there->owned_sequence
+                                                         ? *there->owned_sequence
+                                                         : QName{pair.target.schema, column.owned_sequence->name}});
         }
     }
     return found;
