@@ -235,6 +235,11 @@ Session::Session(SessionSettings settings) : impl_{std::make_unique<Impl>()} {
                     " SET xmloption = 'content'; SET standard_conforming_strings = on; SET synchronous_commit = on;"
                     " SET default_transaction_read_only = off; SET default_transaction_isolation = 'read committed'",
                     impl_->settings.lock_timeout.count(), impl_->settings.statement_timeout.count()));
+    // A lease's session sits idle for as long as the verb works, a verification is one long transaction.
+    if (server_version() >= 140000)
+        run("SET idle_session_timeout = 0");
+    if (server_version() >= 170000)
+        run("SET transaction_timeout = 0");
 }
 
 Session::Session(Session&&) noexcept = default;
