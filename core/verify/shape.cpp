@@ -53,7 +53,8 @@ std::vector<CatalogColumn> read_columns(pg::Session& session, std::string const&
         Sql{"SELECT a.attname, a.atttypid::text AS type_oid, format_type(a.atttypid, -1) AS type,"
             " a.attcollation::text AS collation, a.attnotnull, a.attgenerated <> '' AS generated,"
             " a.attidentity = 'a' AS identity_always, t.typname, t.typtype, tn.nspname = 'pg_catalog' AS builtin,"
-            " pn.nspname AS send_schema, p.proname AS send_name"
+            " CASE WHEN pn.nspname <> 'pg_catalog' OR t.typname LIKE 'reg%' THEN pn.nspname END AS send_schema,"
+            " p.proname AS send_name"
             " FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid JOIN pg_namespace tn ON tn.oid = t.typnamespace"
             " LEFT JOIN pg_proc p ON p.oid = t.typsend LEFT JOIN pg_namespace pn ON pn.oid = p.pronamespace"
             " WHERE a.attnum > 0 AND NOT a.attisdropped AND a.attrelid = "}
@@ -139,16 +140,17 @@ struct Size {
 Size read_size(pg::Session& session, std::string const& table) {
     // pg_partition_tree() gives nothing for a table that has no part in partitioning.
     // 60 rows a page where nothing was ever counted: an estimate decides about the pieces, never about results.
+    // The list is materialized first: asked during the join, pg_relation_size() would wait for locks of strangers.
     auto const row = session.one(
-        Sql{"SELECT coalesce(sum(p.pages), 0)::float8 AS pages, coalesce(sum(CASE WHEN c.relpages > 0 AND c.reltuples >= 0"
-            " THEN c.reltuples / c.relpages * p.pages ELSE p.pages * 60 END), 0)::float8 AS rows"
-            " FROM (SELECT "}
+        Sql{"WITH leaves AS MATERIALIZED (SELECT c.oid, c.relpages, c.reltuples FROM pg_class c WHERE c.relkind <> 'p'"
+            " AND (c.oid = "}
             .bind(table)
-            .add("::oid AS oid UNION SELECT t.relid::oid FROM pg_partition_tree(")
+            .add("::oid OR c.oid IN (SELECT t.relid FROM pg_partition_tree(")
             .bind(table)
-            .add("::oid::regclass) AS t) AS t JOIN pg_class c ON c.oid = t.oid AND c.relkind <> 'p' CROSS JOIN LATERAL"
-                 " (SELECT coalesce(pg_relation_size(c.oid), 0)::float8 / current_setting('block_size')::float8 AS pages)"
-                 " AS p"));
+            .add("::oid::regclass) AS t))), sized AS MATERIALIZED (SELECT l.relpages, l.reltuples,"
+                 " coalesce(pg_relation_size(l.oid), 0)::float8 / current_setting('block_size')::float8 AS pages FROM leaves l)"
+                 " SELECT coalesce(sum(pages), 0)::float8 AS pages, coalesce(sum(CASE WHEN relpages > 0 AND reltuples >= 0"
+                 " THEN reltuples / relpages * pages ELSE pages * 60 END), 0)::float8 AS rows FROM sized"));
     return {row.real("rows"), row.real("pages")};
 }
 

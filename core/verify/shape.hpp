@@ -28,7 +28,9 @@ struct ColumnShape {
     std::string type;     // qualified, without modifier, as a cast takes it
     bool exact = false;   // its `=` in pg_catalog holds for identical values only
     bool textual = false; // text or varchar: compared under collation "C"
-    std::optional<sql::QName> send; // the type's binary output function, when there is one
+    // The type's binary output function where its text may say less: types of extensions, and reg… types
+    // (two functions of one name). Elsewhere it may say more than the value: array_send() shows how NULLs are stored.
+    std::optional<sql::QName> send;
     bool generated = false;         // in the target
     bool identity_always = false;   // in the target
     bool nullable = true;           // in the target

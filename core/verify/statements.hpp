@@ -5,9 +5,9 @@
 // joined pair by its bytes: for types whose `=` means identical bytes (PairShape says
 // which) with IS DISTINCT FROM, the rest in one record image comparison (`*<>`), which is
 // three times cheaper than building both whole rows. Identical bytes are identical values, so the
-// filter never misses. What it flags gets a second opinion column by column, from the
-// type's text output and its binary output: an array may be stored in two ways that no
-// client can tell apart, and that is no difference. No digests, so no collisions.
+// filter never misses. What it flags gets a second opinion column by column from the type's
+// text output, and from its binary output where the text may be lossy: an array may be stored
+// in two ways that print the same, and that is no difference. No digests, so no collisions.
 //
 // In every query the pair is `s` and `t`, restricted to one Range or to a list of keys.
 #pragma once
