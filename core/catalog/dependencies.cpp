@@ -193,6 +193,8 @@ void column_types(Reading& reading) {
 void sequences(Reading& reading) {
     std::map<QName, std::set<QName>> users;
     for (auto const& table : reading.catalog.tables) {
+        if (table.partition_of) // its root says the same
+            continue;
         for (auto const& column : table.columns) {
             for (auto const& sequence : column.default_sequences)
                 users[sequence].insert(table.name);
