@@ -3,9 +3,27 @@
 namespace pgcarve::cmd {
 
 void register_init(Registry& registry);
+void register_doctor(Registry& registry);
+void register_plan(Registry& registry);
+void register_split(Registry& registry);
+void register_verify(Registry& registry);
+void register_status(Registry& registry);
+void register_cutover(Registry& registry);
+void register_rollback(Registry& registry);
+void register_complete(Registry& registry);
+void register_cancel(Registry& registry);
 
 void register_verbs(Registry& registry) {
     register_init(registry);
+    register_doctor(registry);
+    register_plan(registry);
+    register_split(registry);
+    register_verify(registry);
+    register_status(registry);
+    register_cutover(registry);
+    register_rollback(registry);
+    register_complete(registry);
+    register_cancel(registry);
 }
 
 } // namespace pgcarve::cmd

@@ -95,8 +95,7 @@ json to_json(model::Setup const& setup) {
             {"created_schema", setup.created_schema},
             {"created_role", setup.created_role},
             {"tables", array_of(setup.tables, pair_json)},
-            {"signatures", setup.signatures},
-            {"objects", setup.objects}};
+            {"signatures", setup.signatures}};
 }
 
 model::Setup setup_from_json(json const& j) {
@@ -112,7 +111,6 @@ model::Setup setup_from_json(json const& j) {
     setup.created_role = j.at("created_role").get<bool>();
     setup.tables = items_of<model::TablePair>(j.at("tables"), pair_from);
     setup.signatures = j.at("signatures").get<std::map<std::string, std::string>>();
-    setup.objects = j.at("objects").get<std::map<std::string, std::string>>();
     return setup;
 }
 

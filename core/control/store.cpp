@@ -117,6 +117,11 @@ void Store::set_hold(Lease const& lease, base::Millis hold) {
                        .bind(lease.service()));
 }
 
+void Store::clear_hold(Lease const& lease) {
+    check_lease(lease);
+    session_.query(Sql{"UPDATE pgcarve.service SET hold_until = NULL WHERE name = "}.bind(lease.service()));
+}
+
 std::optional<Attempt> Store::open_attempt(std::string const& service) {
     auto const row = session_.maybe_one(Sql{"SELECT id, verb, plan::text AS plan, started_at::text AS started_at"
                                             " FROM pgcarve.attempt WHERE state = 'open' AND service = "}
@@ -190,6 +195,15 @@ void Store::step_done(Lease const& lease, Attempt& attempt, std::string const& s
                        .bind(lease.operator_name())
                        .add(")"));
     attempt.done.insert(step);
+}
+
+json Store::step_detail(Attempt const& attempt, std::string const& step) {
+    auto const row = session_.maybe_one(Sql{"SELECT coalesce(detail, 'null')::text AS detail FROM pgcarve.journal WHERE attempt = "}
+                                            .number(attempt.id)
+                                            .add(" AND state = 'done' AND step = ")
+                                            .bind(step)
+                                            .add(" ORDER BY id DESC LIMIT 1"));
+    return row ? json::parse(row->text("detail")) : json(nullptr);
 }
 
 void Store::step_undone(Lease const& lease, Attempt const& attempt, std::string const& step) {

@@ -91,6 +91,7 @@ public:
     void save_setup(Lease const& lease, model::Setup const& setup);
     void clear_setup(Lease const& lease); // after a cancel: setup, window, backfill marks
     void set_hold(Lease const& lease, base::Millis hold);
+    void clear_hold(Lease const& lease); // after a purge
 
     // --- attempts
     [[nodiscard]] std::optional<Attempt> open_attempt(std::string const& service);
@@ -105,6 +106,8 @@ public:
     Attempt begin_attempt(Lease const& lease, model::Plan const& plan);
     void finish_attempt(Lease const& lease, Attempt const& attempt, bool undone, nlohmann::json const& result);
     void step_done(Lease const& lease, Attempt& attempt, std::string const& step, nlohmann::json const& detail = nullptr);
+    // What was recorded with a finished step; null when nothing was.
+    [[nodiscard]] nlohmann::json step_detail(Attempt const& attempt, std::string const& step);
     void step_undone(Lease const& lease, Attempt const& attempt, std::string const& step);
     void note(Lease const& lease, std::string const& verb, std::string const& step, nlohmann::json const& detail);
     [[nodiscard]] std::vector<JournalLine> journal(std::string const& service, int newest);

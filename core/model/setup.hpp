@@ -24,8 +24,6 @@ struct Setup {
     std::vector<TablePair> tables; // roots and partitions
     // table (quoted) -> its signature when the mirror was made for it, both sides
     std::map<std::string, std::string> signatures;
-    // generated object (function or trigger, by name) -> digest of its definition
-    std::map<std::string, std::string> objects;
 };
 
 } // namespace pgcarve::model

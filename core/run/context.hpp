@@ -37,6 +37,9 @@ struct Context {
     std::string operator_name; // user@host
     Events events;
     Failpoints failpoints;
+    // Runs an operator's command with the service and its new phase; returns "" or why it failed.
+    std::function<std::string(std::string const& command, std::string const& service, std::string const& phase)> run_hook =
+        [](std::string const&, std::string const&, std::string const&) { return std::string{}; };
 
     [[nodiscard]] pg::SessionSettings shared(std::string purpose) const {
         return {.dsn = map.dsn, .purpose = std::move(purpose)};

@@ -15,6 +15,11 @@
 
 namespace pgcarve::run::doctor {
 
+struct Mend {
+    std::vector<std::string> sql;
+    std::string hint;
+};
+
 // One service as the checks see it.
 struct Case {
     model::Service const* service = nullptr;

@@ -122,19 +122,22 @@ void unfinished(Examination& exam, Case& one, control::Store& store) {
 
 void drifted(Examination& exam, Case const& one) {
     auto const& name = one.service->name;
-    auto const& setup = *one.state->setup;
+    auto const setup = current_names(*one.state);
     if (one.planned() || one.state->phase == Phase::completed || one.attempt_open)
         return;
+    auto const changes = drift(setup, exam.catalog);
     exam.check("drift", name, "the tables are as they were when their mirror was made", [&] {
-        for (auto const& sentence : drift(setup, exam.catalog))
+        for (auto const& sentence : changes)
             exam.add({.level = DoctorLevel::problem,
                       .id = "drift",
                       .object = name,
                       .message = sentence,
                       .hint = fmt::format("pgcarve split {} (makes both sides and the mirror fit again)", name)});
     });
+    if (!changes.empty() || setup.strategy == model::Strategy::move)
+        return; // what the machinery should be follows from the tables
     exam.check("machinery", name, "mirror and fence are as they were installed", [&] {
-        for (auto const& sentence : machinery_drift(exam.session, name, current_names(*one.state), one.state->authority, exam.catalog))
+        for (auto const& sentence : machinery_drift(exam.session, name, setup, one.state->authority, exam.catalog))
             exam.add({.level = DoctorLevel::problem,
                       .id = "machinery",
                       .object = name,

@@ -11,6 +11,7 @@
 namespace pgcarve::run::doctor {
 
 using model::DoctorLevel;
+using model::Table;
 using sql::Ident;
 using sql::QName;
 using sql::Sql;
@@ -59,34 +60,40 @@ void database_rights(Examination& exam) {
     });
 }
 
-// Tables to change belong to these roles; the tables of each, for the message.
+// What is to be changed, by the role that it belongs to.
 struct Owned {
-    std::map<std::string, std::vector<std::string>> by_owner;
-    void add(std::string const& owner, std::string const& what) {
-        auto& names = by_owner[owner];
-        if (std::ranges::find(names, what) == names.end())
-            names.push_back(what);
+    struct Object {
+        std::string name;  // for people
+        std::string alter; // ALTER TABLE "a"."b"
+    };
+    std::map<std::string, std::vector<Object>> by_owner;
+    void add(std::string const& owner, std::string name, Sql const& alter) {
+        auto& objects = by_owner[owner];
+        if (std::ranges::find(objects, alter.text(), &Object::alter) == objects.end())
+            objects.push_back({std::move(name), alter.text()});
     }
+    void table(Table const& t) { add(t.owner, t.name.display(), Sql{"ALTER TABLE "}.add(t.name)); }
 };
 
 Owned tables_to_change(Examination const& exam, Case const& one) {
     Owned owned;
     for (auto const* const table : one.tables) {
-        owned.add(table->owner, table->name.display());
+        owned.table(*table);
         for (auto const& column : table->columns) {
             for (auto const& name : column.default_sequences) { // the service's role is granted its use
                 if (auto const* const sequence = exam.catalog.sequence(name))
-                    owned.add(sequence->owner, name.display());
+                    owned.add(sequence->owner, name.display(), Sql{"ALTER SEQUENCE "}.add(name));
             }
         }
     }
     auto const schema = std::ranges::find(exam.catalog.schemas, one.service->schema, &model::Schema::name);
-    if (schema != exam.catalog.schemas.end())
-        owned.add(schema->owner, fmt::format("schema {}", sql::display_ident(schema->name)));
+    if (schema != exam.catalog.schemas.end()) // rights on it are granted
+        owned.add(schema->owner, fmt::format("schema {}", sql::display_ident(schema->name)),
+                  Sql{"ALTER SCHEMA "}.add(Ident{schema->name}));
     if (one.state && one.state->setup) {
         for (auto const& pair : one.state->setup->tables) {
             if (auto const* const target = exam.catalog.find(pair.target))
-                owned.add(target->owner, target->name.display());
+                owned.table(*target);
         }
     }
     return owned;
@@ -103,7 +110,7 @@ Owned dependants_to_change(Examination const& exam, Case const& one) {
             continue;
         for (auto const& key : table.constraints) {
             if (key.type == 'f' && ours(key.referenced))
-                owned.add(table.owner, table.name.display());
+                owned.table(table);
         }
     }
     for (auto const& dependency : exam.catalog.dependencies) {
@@ -111,31 +118,46 @@ Owned dependants_to_change(Examination const& exam, Case const& one) {
             continue;
         auto const view = std::ranges::find(exam.catalog.relations, dependency.object, &model::Relation::name);
         if (view != exam.catalog.relations.end())
-            owned.add(view->owner, view->name.display());
+            owned.add(view->owner, view->name.display(), Sql{"ALTER VIEW "}.add(view->name));
     }
     return owned;
 }
 
+Mend owner_mend(Examination& exam, std::string const& owner, std::vector<Owned::Object> const& objects) {
+    auto const row = exam.session.one(Sql{"SELECT rolsuper, pg_has_role(rolname, 'MEMBER') AS member FROM pg_roles WHERE rolname = "}.bind(owner));
+    Ident const me{exam.catalog.role.name};
+    if (row.boolean("rolsuper")) { // nobody should be granted a superuser for this
+        Mend mend{{}, "or to the role that owns the other tables; run it as a superuser"};
+        for (auto const& object : objects)
+            mend.sql.push_back(Sql{}.server_text(object.alter).add(" OWNER TO ").add(me).text());
+        return mend;
+    }
+    if (row.boolean("member") && exam.catalog.server_version < version_with_set_option)
+        return {{Sql{"ALTER ROLE "}.add(me).add(" INHERIT").text()}, "run it as a superuser"};
+    return {{grant_role(exam, owner)},
+            fmt::format("run it as a superuser, or as a role with ADMIN OPTION on {}", sql::display_ident(owner))};
+}
+
 void ownership(Examination& exam, Case const& one, std::string const& id, Owned const& owned, std::string const& verbs) {
     exam.check(id, one.service->name, fmt::format("{} has the rights of the owners that {} need", exam.me(), verbs), [&] {
-        for (auto const& [owner, tables] : owned.by_owner) {
+        for (auto const& [owner, objects] : owned.by_owner) {
             bool const inherits = std::ranges::find(exam.catalog.role.member_of, owner) != exam.catalog.role.member_of.end();
             // Tables are handed over to their owner, for which one must be able to become that role.
             bool const becomes =
                 exam.catalog.server_version < version_with_set_option ||
                 exam.session.one(Sql{"SELECT pg_has_role("}.bind(owner).add("::name, 'SET') AS may")).boolean("may");
-            if (inherits && becomes)
+            if (exam.catalog.role.superuser || (inherits && becomes))
                 continue;
-            auto const member = exam.session.one(Sql{"SELECT pg_has_role("}.bind(owner).add("::name, 'MEMBER') AS may")).boolean("may");
-            auto mend = grant_role(exam, owner);
-            if (member && exam.catalog.server_version < version_with_set_option)
-                mend = Sql{"ALTER ROLE "}.add(Ident{exam.catalog.role.name}).add(" INHERIT").text();
+            std::vector<std::string> names;
+            for (auto const& object : objects)
+                names.push_back(object.name);
+            auto mend = owner_mend(exam, owner, objects);
             exam.add({.level = DoctorLevel::problem,
                       .id = id,
                       .object = sql::display_ident(owner),
-                      .message = fmt::format("owns {}; {} lacks its rights, which {} need", listed(tables), exam.me(), verbs),
-                      .sql = {mend},
-                      .hint = fmt::format("run it as a superuser, or as a role with ADMIN OPTION on {}", sql::display_ident(owner))});
+                      .message = fmt::format("owns {}; {} lacks its rights, which {} need", listed(names), exam.me(), verbs),
+                      .sql = std::move(mend.sql),
+                      .hint = std::move(mend.hint)});
         }
     });
 }

@@ -18,11 +18,6 @@ using sql::Sql;
 
 namespace {
 
-struct Mend {
-    std::vector<std::string> sql;
-    std::string hint;
-};
-
 bool plain_unique(Index const& index) {
     return index.unique && !index.partial && !index.expressions && !index.key_columns.empty();
 }

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "ddl/signature.hpp"
+#include "plan/machinery.hpp"
 
 namespace pgcarve::run {
 
@@ -98,34 +99,67 @@ std::vector<std::string> unreadable_sequences(pg::Session& session, model::Setup
     return names;
 }
 
-std::map<std::string, std::string> installed_objects(pg::Session& session, model::Setup const& setup) {
-    std::map<std::string, std::string> objects;
-    for (auto const row : session.query(
-             Sql{"SELECT 'trigger ' || quote_ident(t.tgname) || ' on ' || t.tgrelid::regclass::text AS name,"
-                 " md5(pg_get_triggerdef(t.oid)) AS digest,"
-                 " 'function ' || p.oid::regprocedure::text AS function_name,"
-                 " md5(p.prosrc || coalesce(p.proconfig::text, '') || p.prosecdef::text || p.proowner::text) AS function_digest"
-                 " FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid JOIN pg_namespace n ON n.oid = p.pronamespace"
-                 " WHERE n.nspname = 'pgcarve' AND NOT t.tgisinternal AND t.tgrelid IN ("}
-                 .add(oids_of(both_sides(setup)))
-                 .add(")"))) {
-        objects[row.text("name")] = row.text("digest");
-        objects[row.text("function_name")] = row.text("function_digest");
+std::vector<std::string> machinery_drift(pg::Session& session, std::string const& service, model::Setup const& setup,
+                                         cutover::Authority authority, model::Catalog const& catalog) {
+    if (setup.strategy == model::Strategy::move)
+        return {};
+    std::vector<std::string> found;
+    auto const all = plan::machinery(service, setup, catalog);
+    for (auto const& state : plan::expected(all, setup, authority)) {
+        std::vector<mirrorgen::Installed> installed;
+        for (auto const row : session.query(mirrorgen::installed_query(*state.machinery))) {
+            mirrorgen::Installed one;
+            one.table = {row.text("table_schema"), row.text("table_name")};
+            one.name = row.text("name");
+            one.enabled = row.letter("enabled");
+            one.type = static_cast<int>(row.integer("type"));
+            one.constraint = row.boolean("constraint");
+            one.has_when = row.boolean("has_when");
+            one.old_table = row.maybe("old_table").value_or("");
+            one.new_table = row.maybe("new_table").value_or("");
+            one.function = {{row.text("function_schema"), row.text("function_name")}, row.array("settings"), row.text("body")};
+            one.security_definer = row.boolean("security_definer");
+            installed.push_back(std::move(one));
+        }
+        auto const differences = mirrorgen::drift(*state.machinery, state.enabled, installed);
+        found.insert(found.end(), differences.begin(), differences.end());
     }
-    return objects;
+    return found;
 }
 
-std::vector<std::string> missing_objects(std::map<std::string, std::string> const& installed,
-                                         std::map<std::string, std::string> const& present) {
-    std::vector<std::string> lacks;
-    for (auto const& [name, digest] : installed) {
-        auto const at = present.find(name);
-        if (at == present.end())
-            lacks.push_back(name + " is missing");
-        else if (at->second != digest)
-            lacks.push_back(name + " was altered");
+std::vector<std::string> drift(model::Setup const& setup, model::Catalog const& catalog) {
+    std::vector<std::string> found;
+    if (setup.strategy == model::Strategy::move)
+        return found;
+    for (auto const& pair : setup.tables) {
+        auto const* const source = catalog.find(pair.source);
+        auto const* const target = catalog.find(pair.target);
+        if (source == nullptr || target == nullptr) {
+            found.push_back(fmt::format("table {} is not there any more", (source == nullptr ? pair.source : pair.target).display()));
+            continue;
+        }
+        if (pair.is_partition)
+            continue;
+        auto differences = ddl::describe_difference(*source, *target, pair.target);
+        auto const partitions = ddl::describe_partitions(catalog, *source, *target);
+        differences.insert(differences.end(), partitions.begin(), partitions.end());
+        for (auto const& difference : differences)
+            found.push_back(fmt::format("{}: {}{}{}", pair.source.display(), difference.text, difference.mend.empty() ? "" : "; mend: ",
+                                        difference.mend));
     }
-    return lacks;
+    return found;
+}
+
+std::string service_signature(model::Setup const& setup, model::Catalog const& catalog) {
+    std::string all;
+    for (auto const& pair : setup.tables) {
+        for (auto const& name : {pair.source, pair.target}) {
+            auto const* const table = pair.is_partition ? nullptr : catalog.find(name);
+            if (table != nullptr)
+                all += ddl::table_signature(catalog, *table);
+        }
+    }
+    return all;
 }
 
 cutover::GateFacts collect_facts(pg::Session& session, control::ServiceState const& state,
@@ -145,7 +179,8 @@ cutover::GateFacts collect_facts(pg::Session& session, control::ServiceState con
     facts.drift = drift(setup, catalog);
     facts.unreadable_sequences = unreadable_sequences(session, setup);
     facts.role_lacks = setup.role && !rollback ? role_lacks(session, *setup.role, setup) : std::vector<std::string>{};
-    facts.reverse_lacks = missing_objects(setup.objects, installed_objects(session, setup));
+    facts.reverse_lacks = facts.drift->empty() ? machinery_drift(session, state.name, setup, state.authority, catalog)
+                                                 : std::vector<std::string>{"the tables have changed under the mirror"};
     if (auto const writer = oldest_writer(session, both_sides(setup))) {
         facts.oldest_transaction = writer->description;
         facts.oldest_transaction_age = writer->age;

@@ -8,6 +8,7 @@
 
 #include "control/store.hpp"
 #include "cutover/gate.hpp"
+#include "cutover/phase.hpp"
 #include "model/catalog.hpp"
 #include "model/setup.hpp"
 #include "pg/session.hpp"
@@ -28,13 +29,10 @@ struct OldestWriter {
 // Sequences behind the tables' columns that this session cannot read.
 [[nodiscard]] std::vector<std::string> unreadable_sequences(pg::Session& session, model::Setup const& setup);
 
-// Names and digests of what pgcarve installed on the service's tables: triggers and their functions.
-// A trigger's enabled state is not part of it: it changes with the authority.
-[[nodiscard]] std::map<std::string, std::string> installed_objects(pg::Session& session, model::Setup const& setup);
-
-// What differs between what was installed and what is there now.
-[[nodiscard]] std::vector<std::string> missing_objects(std::map<std::string, std::string> const& installed,
-                                                       std::map<std::string, std::string> const& present);
+// Mirrors and fences that are missing, altered, or enabled on the wrong side; one sentence each. `setup` with the names
+// that the tables have now (run/verification.hpp, current_names()).
+[[nodiscard]] std::vector<std::string> machinery_drift(pg::Session& session, std::string const& service, model::Setup const& setup,
+                                                       cutover::Authority authority, model::Catalog const& catalog);
 
 // Tables whose definitions are no longer those that the mirror was made for, or whose two sides differ; one
 // sentence each. `catalog` is today's.

@@ -62,16 +62,10 @@ public:
         session_.run(fmt::format("SET LOCAL lock_timeout = {}; SET LOCAL statement_timeout = {}",
                                  std::min(what_.max_write_block, longest_lock_timeout).count(),
                                  what_.max_write_block.count()));
-        run_all(what_.statements);
-        for (auto const& canary : what_.canaries)
-            prove(canary);
-        run_all(what_.after);
+        flip(asked);
         timing.write_block_ms = milliseconds_since(asked);
         if (timing.write_block_ms > static_cast<double>(what_.max_write_block.count()))
-            throw Error{Exit::unavailable, "write-block-exceeded",
-                        fmt::format("the switch had kept writers waiting for {:.0f} ms, the limit is {}", timing.write_block_ms,
-                                    base::format_duration(what_.max_write_block)),
-                        "nothing was changed; try at a quieter time, or raise max_write_block"};
+            too_long(timing.write_block_ms);
         record(timing);
         context_.failpoints.hit(verb_ + "/switch/recorded");
         transaction.commit();
@@ -82,23 +76,28 @@ public:
     }
 
 private:
-    // One round trip for all of them: writers wait meanwhile.
-    void run_all(std::vector<std::string> const& statements) {
-        std::string batch;
-        for (auto const& statement : statements)
-            batch += statement + ";\n";
-        if (!batch.empty())
-            session_.run(batch);
+    [[noreturn]] void too_long(double so_far_ms) {
+        throw Error{Exit::unavailable, "write-block-exceeded",
+                    fmt::format("the switch had kept writers waiting for {:.0f} ms, the limit is {}", so_far_ms,
+                                base::format_duration(what_.max_write_block)),
+                    "nothing was changed; try at a quieter time, or raise max_write_block"};
     }
 
-    void prove(std::string const& canary) {
+    // One round trip for all of them: writers wait meanwhile.
+    void flip(Clock::time_point asked) {
+        std::string batch;
+        for (auto const& statement : what_.statements)
+            batch += statement + ";\n";
         try {
-            session_.run("SAVEPOINT canary; " + canary + "; ROLLBACK TO SAVEPOINT canary; RELEASE SAVEPOINT canary");
+            if (!batch.empty())
+                session_.run(batch);
         } catch (pg::SqlError const& e) {
-            throw Error{Exit::needs_decision, "canary-failed",
-                        fmt::format("a write on the new side did not reach the old one: {}", e.message()),
+            context_.interrupt.check();
+            if (e.sqlstate() == pg::sqlstate::query_canceled || e.sqlstate() == pg::sqlstate::lock_not_available)
+                too_long(milliseconds_since(asked));
+            throw Error{Exit::needs_decision, "switch-refused", fmt::format("the switch was rolled back: {}", e.message()),
                         "nothing was changed; `pgcarve doctor` shows what is wrong with the other direction"}
-                .with("statement: " + canary);
+                .with("sqlstate: " + e.sqlstate());
         }
     }
 

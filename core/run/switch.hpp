@@ -21,11 +21,9 @@
 namespace pgcarve::run {
 
 struct Switch {
-    std::vector<sql::QName> tables;      // to lock: roots of both sides; LOCK TABLE reaches their partitions
+    std::vector<sql::QName> tables;      // to lock: roots that exist; LOCK TABLE reaches their partitions
     bool renames = false;                // ACCESS EXCLUSIVE is needed
-    std::vector<std::string> statements; // flips fences and mirrors; run in order
-    std::vector<std::string> canaries;   // each inside a savepoint that is rolled back
-    std::vector<std::string> after;      // the rest: triggers, foreign keys, sequences, views
+    std::vector<std::string> statements; // run in order, in one round trip
     base::Millis max_write_block{2000};
 };
 
@@ -35,8 +33,8 @@ struct SwitchTiming {
     int tries = 0;
 };
 
-// `record` runs inside the transaction, last: phase, journal. Throws "write-block-exceeded" or "lock-not-acquired" (exit 4,
-// nothing changed), "canary-failed" (exit 5, nothing changed).
+// `record` runs inside the transaction, last: phase, journal. Throws "write-block-exceeded" or "lock-not-acquired" (exit 4),
+// "switch-refused" (exit 5: a statement or the canary failed); nothing has changed then.
 SwitchTiming perform_switch(Context& context, pg::Session& session, Switch const& what, std::string const& verb,
                             std::function<void(SwitchTiming const&)> const& record);
 

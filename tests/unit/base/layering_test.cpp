@@ -22,7 +22,7 @@ std::map<std::string, std::set<std::string>> const may_use{
     {"mirrorgen", {"base", "sql", "model"}},
     {"cutover", {"base", "sql", "model"}},
     {"report", {"base", "sql", "model"}},
-    {"plan", {"base", "sql", "model", "ddl", "mirrorgen"}},
+    {"plan", {"base", "sql", "model", "cutover", "ddl", "mirrorgen"}},
     {"pg", {"base", "sql"}},
     {"catalog", {"base", "sql", "model", "pg"}},
     {"control", {"base", "sql", "model", "pg", "cutover"}},

@@ -1,0 +1,209 @@
+#include "plan/authority.hpp"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "ddl/carry.hpp"
+#include "ddl/keys.hpp"
+#include "ddl/move.hpp"
+#include "plan/machinery.hpp"
+#include "plan/retire.hpp"
+
+namespace pgcarve::plan {
+
+using cutover::Authority;
+using model::Catalog;
+using model::Plan;
+using model::Setup;
+using model::Step;
+using sql::QName;
+
+namespace {
+
+void append(std::vector<std::string>& to, std::vector<std::string> const& more) { to.insert(to.end(), more.begin(), more.end()); }
+
+// A write on the new authority that changes nothing, taken back at once: it fails when the other direction does not work.
+void add_canary(std::vector<std::string>& statements, model::Table const& authority, std::vector<std::string> const& key) {
+    auto const settable = std::ranges::find_if(authority.columns, [&](model::Column const& c) {
+        return c.generated == 0 && c.identity != 'a' && std::ranges::find(key, c.name) == key.end();
+    });
+    if (settable == authority.columns.end())
+        return;
+    std::string columns;
+    for (auto const& name : key)
+        columns += (columns.empty() ? "" : ", ") + sql::quote_ident(name);
+    auto const column = sql::quote_ident(settable->name);
+    statements.push_back("SAVEPOINT pgcarve_canary");
+    statements.push_back(fmt::format("UPDATE {0} SET {1} = {1} WHERE ({2}) IN (SELECT {2} FROM {0} LIMIT 1)",
+                                     authority.name.quoted(), column, columns));
+    statements.push_back("ROLLBACK TO SAVEPOINT pgcarve_canary");
+    statements.push_back("RELEASE SAVEPOINT pgcarve_canary");
+}
+
+std::string notify(std::string const& service, Authority to) {
+    return fmt::format("SELECT pg_catalog.pg_notify('pgcarve', {})",
+                       sql::literal(service + (to == Authority::schema ? " schema_live" : " dual_writing")));
+}
+
+Step hook_step(Authority to) {
+    return {"hook:" + std::string{to == Authority::schema ? "on_cutover" : "on_rollback"}, {}, "", "runs the operator's hook, if there is one", {}};
+}
+
+// A view at each old name. Nothing steps aside: the table itself has moved away.
+void views_for_moved(Step& step, Setup const& setup, Catalog const& catalog, Authority to) {
+    if (to == Authority::schema) {
+        for (auto const& statement : ddl::legacy_view_statements(catalog, setup.tables)) {
+            if (!statement.starts_with("ALTER TABLE "))
+                step.sql.push_back(statement);
+        }
+        return;
+    }
+    std::vector<std::string> drop;
+    for (auto const& pair : setup.tables) {
+        if (!pair.is_partition)
+            drop.push_back("DROP VIEW " + pair.source.quoted());
+    }
+    step.sql.insert(step.sql.begin(), drop.begin(), drop.end());
+}
+
+Plan plan_move(std::string const& service, Setup const& setup, Catalog const& catalog, Authority to) {
+    Plan plan{service, to == Authority::schema ? "cutover" : "rollback", setup.tables, {}, {}, {}};
+    auto pairs = setup.tables;
+    if (to == Authority::shared) {
+        for (auto& pair : pairs)
+            std::swap(pair.source, pair.target);
+    }
+    Step step{switch_step, ddl::move_step(catalog, pairs).sql, "ACCESS EXCLUSIVE on the service's tables",
+              to == Authority::schema ? fmt::format("the tables move into schema {}", setup.schema)
+                                      : std::string{"the tables move back"},
+              {}};
+    if (setup.legacy == model::Legacy::view)
+        views_for_moved(step, setup, catalog, to);
+    step.sql.push_back(notify(service, to));
+    plan.steps = {std::move(step), hook_step(to)};
+    if (to == Authority::schema)
+        plan.notices = ddl::move_notices(catalog, pairs);
+    return plan;
+}
+
+class Planner {
+public:
+    Planner(std::string const& service, Setup const& setup, Catalog const& catalog, Authority to)
+        : service_{service}
+        , setup_{setup}
+        , catalog_{catalog}
+        , to_{to}
+        , renamed_{setup.legacy == model::Legacy::view}
+        , plan_{service, to == Authority::schema ? "cutover" : "rollback", setup.tables, {}, {}, {}} {}
+
+    Plan run() {
+        if (to_ == Authority::schema)
+            cutover();
+        else
+            rollback();
+        return std::move(plan_);
+    }
+
+private:
+    void cutover() {
+        auto const across = ddl::foreign_keys_across(catalog_, setup_.tables);
+        if (!across.add.empty()) {
+            plan_.steps.push_back({"keys:across", across.add, "SHARE ROW EXCLUSIVE on the tables of others that are referred to",
+                                   "foreign keys to other services' tables hold at the new tables too", across.drop});
+            plan_.steps.insert(plan_.steps.end(), across.validate.begin(), across.validate.end());
+        }
+        auto const inside = ddl::foreign_keys_inside(catalog_, setup_.tables);
+        Step step = switch_base();
+        append(step.sql, ddl::hand_over_triggers(catalog_, setup_.tables, true));
+        append(step.sql, inside.add);
+        sequences(step, true);
+        if (renamed_) {
+            append(step.sql, ddl::legacy_view_statements(catalog_, setup_.tables));
+            auto const notices = ddl::legacy_view_notices(catalog_, setup_.tables);
+            plan_.notices.insert(plan_.notices.end(), notices.begin(), notices.end());
+        }
+        step.sql.push_back(notify(service_, to_));
+        plan_.steps.push_back(std::move(step));
+        plan_.steps.insert(plan_.steps.end(), inside.validate.begin(), inside.validate.end());
+        plan_.steps.push_back(hook_step(to_));
+    }
+
+    void rollback() {
+        Step step = switch_base();
+        append(step.sql, ddl::hand_over_triggers(catalog_, setup_.tables, false));
+        sequences(step, false);
+        if (renamed_)
+            append(step.sql, ddl::undo_legacy_view_statements(original_pairs()));
+        step.sql.push_back(notify(service_, to_));
+        plan_.steps.push_back(std::move(step));
+        auto drop = ddl::foreign_keys_inside(catalog_, setup_.tables).drop;
+        append(drop, ddl::foreign_keys_across(catalog_, setup_.tables).drop);
+        if (!drop.empty())
+            plan_.steps.push_back({"keys:drop", drop, "ACCESS EXCLUSIVE on the service's new tables and the tables they refer to",
+                                   "the new tables follow again: their foreign keys would only judge the order of arrival", {}});
+        plan_.steps.push_back(hook_step(to_));
+    }
+
+    // The names before the old table stepped aside.
+    [[nodiscard]] std::vector<model::TablePair> original_pairs() const {
+        auto pairs = setup_.tables;
+        for (auto& pair : pairs) {
+            if (!pair.is_partition)
+                pair.source = {pair.source.schema, pair.target.name};
+        }
+        return pairs;
+    }
+
+    Step switch_base() {
+        bool const forth = to_ == Authority::schema;
+        Step step{switch_step,
+                  hand_over(machinery(service_, setup_, catalog_), setup_, to_),
+                  renamed_ ? "ACCESS EXCLUSIVE on the service's tables, for milliseconds"
+                           : "SHARE ROW EXCLUSIVE on the service's tables, for milliseconds: readers go on",
+                  forth ? fmt::format("schema {} becomes the authority; writes to the old tables are refused or redirected", setup_.schema)
+                        : fmt::format("schema {} becomes the authority again", setup_.shared_schema),
+                  {}};
+        for (auto const& pair : setup_.tables) {
+            auto const* const table = catalog_.find(forth ? pair.target : pair.source);
+            if (!pair.is_partition && table != nullptr)
+                add_canary(step.sql, *table, pair.key);
+        }
+        return step;
+    }
+
+    void sequences(Step& step, bool forth) const {
+        for (auto const& pair : ddl::sequence_pairs(catalog_, setup_.tables))
+            step.sql.push_back(forth ? ddl::continue_sequence(pair.source, pair.target) : ddl::continue_sequence(pair.target, pair.source));
+    }
+
+    std::string const& service_;
+    Setup const& setup_;
+    Catalog const& catalog_;
+    Authority to_;
+    bool renamed_;
+    Plan plan_;
+};
+
+} // namespace
+
+Plan plan_authority(std::string const& service, Setup const& setup, Catalog const& catalog, Authority to) {
+    if (setup.strategy == model::Strategy::move)
+        return plan_move(service, setup, catalog, to);
+    return Planner{service, setup, catalog, to}.run();
+}
+
+std::vector<QName> tables_to_lock(Setup const& setup, Catalog const& catalog) {
+    std::vector<QName> tables;
+    for (auto const& pair : setup.tables) {
+        if (pair.is_partition)
+            continue;
+        for (auto const& name : {pair.source, pair.target}) {
+            if (catalog.find(name) != nullptr)
+                tables.push_back(name);
+        }
+    }
+    return tables;
+}
+
+} // namespace pgcarve::plan

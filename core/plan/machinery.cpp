@@ -1,0 +1,152 @@
+#include "plan/machinery.hpp"
+
+#include <algorithm>
+#include <map>
+
+#include <fmt/format.h>
+
+#include "base/error.hpp"
+
+namespace pgcarve::plan {
+
+using model::Catalog;
+using model::Setup;
+using model::Step;
+using model::Table;
+using model::TablePair;
+using sql::QName;
+
+namespace {
+
+void append(std::vector<std::string>& to, std::vector<std::string> const& more) { to.insert(to.end(), more.begin(), more.end()); }
+
+Table planned(Table table, TablePair const& pair, std::map<QName, QName> const& renamed) {
+    table.oid = {};
+    table.name = pair.target;
+    std::erase_if(table.constraints, [](model::Constraint const& c) { return c.type == 'f'; });
+    table.triggers.clear();
+    if (table.partition_of) {
+        auto const at = renamed.find(*table.partition_of);
+        if (at != renamed.end())
+            table.partition_of = at->second;
+    }
+    return table;
+}
+
+bool mirrors_forward(Setup const& setup) { return setup.dual_write == model::DualWrite::trigger; }
+
+Table const& known(Catalog const& catalog, QName const& name) {
+    auto const* const table = catalog.find(name);
+    if (table == nullptr)
+        throw base::Error{base::Exit::needs_decision, "table-gone", fmt::format("table {} is not there any more", name.display()),
+                          "it was dropped or renamed under the mirror: rename it back, or cancel the service"};
+    return *table;
+}
+
+} // namespace
+
+Catalog with_targets(Catalog const& catalog, std::vector<TablePair> const& pairs) {
+    auto all = catalog;
+    std::map<QName, QName> renamed;
+    for (auto const& pair : pairs)
+        renamed.emplace(pair.source, pair.target);
+    for (auto const& pair : pairs) {
+        auto const* const source = catalog.find(pair.source);
+        if (source != nullptr && catalog.find(pair.target) == nullptr)
+            all.tables.push_back(planned(*source, pair, renamed));
+    }
+    std::ranges::sort(all.tables, {}, &Table::name);
+    return all;
+}
+
+std::vector<PairMachinery> machinery(std::string const& service, Setup const& setup, Catalog const& catalog) {
+    using mirrorgen::Direction;
+    std::vector<TablePair> roots;
+    std::vector<mirrorgen::Spec> forward;
+    std::vector<mirrorgen::Spec> reverse;
+    for (auto const& pair : setup.tables) {
+        if (pair.is_partition)
+            continue;
+        auto const& source = known(catalog, pair.source);
+        auto const& target = known(catalog, pair.target);
+        roots.push_back(pair);
+        forward.push_back(mirrorgen::make_spec(service, Direction::forward, source, target, catalog));
+        reverse.push_back(mirrorgen::make_spec(service, Direction::reverse, target, source, catalog));
+    }
+    mirrorgen::link(forward, catalog);
+    mirrorgen::link(reverse, catalog);
+    std::vector<PairMachinery> all;
+    for (std::size_t i = 0; i < roots.size(); ++i) {
+        PairMachinery one{roots[i], {}, {}, mirrorgen::mirror(reverse[i]), mirrorgen::fence(reverse[i])};
+        if (mirrors_forward(setup)) {
+            one.forward_mirror = mirrorgen::mirror(forward[i]);
+            one.forward_fence = mirrorgen::fence(forward[i]);
+        }
+        all.push_back(std::move(one));
+    }
+    return all;
+}
+
+std::vector<Step> install_steps(std::vector<PairMachinery> const& all, Setup const& setup) {
+    std::vector<Step> steps;
+    for (auto const& one : all) {
+        Step step;
+        step.id = "mirror:" + one.pair.source.display();
+        step.lock = "SHARE ROW EXCLUSIVE on " + one.pair.source.display();
+        step.why = mirrors_forward(setup)
+                       ? fmt::format("every write of {} reaches {} in the same transaction; the way back is installed, disabled",
+                                     one.pair.source.display(), one.pair.target.display())
+                       : fmt::format("the way back from {} to {} is installed, disabled", one.pair.target.display(),
+                                     one.pair.source.display());
+        for (auto const& state : expected({one}, setup, cutover::Authority::shared))
+            append(step.sql, mirrorgen::install(*state.machinery, state.enabled));
+        for (auto const* const machinery : {&one.forward_mirror, &one.forward_fence, &one.reverse_mirror, &one.reverse_fence})
+            append(step.undo, mirrorgen::drop(*machinery));
+        steps.push_back(std::move(step));
+    }
+    return steps;
+}
+
+std::vector<MachineryState> expected(std::vector<PairMachinery> const& all, Setup const& setup, cutover::Authority authority) {
+    bool const shared = authority == cutover::Authority::shared;
+    std::vector<MachineryState> states;
+    for (auto const& one : all) {
+        if (mirrors_forward(setup)) {
+            states.push_back({&one.forward_mirror, shared});
+            states.push_back({&one.forward_fence, shared});
+        }
+        states.push_back({&one.reverse_mirror, !shared});
+        states.push_back({&one.reverse_fence, !shared});
+    }
+    return states;
+}
+
+std::vector<std::string> hand_over(std::vector<PairMachinery> const& all, Setup const& setup, cutover::Authority authority) {
+    std::vector<std::string> statements;
+    auto const states = expected(all, setup, authority);
+    for (auto const& state : states) {
+        if (!state.enabled)
+            append(statements, mirrorgen::disable(*state.machinery));
+    }
+    for (auto const& state : states) {
+        if (state.enabled)
+            append(statements, mirrorgen::enable(*state.machinery));
+    }
+    return statements;
+}
+
+std::vector<Step> drop_steps(std::vector<PairMachinery> const& all) {
+    std::vector<Step> steps;
+    for (auto const& one : all) {
+        Step step;
+        step.id = "unmirror:" + one.pair.source.display();
+        step.lock = "ACCESS EXCLUSIVE on " + one.pair.source.display();
+        step.why = fmt::format("mirrors and fences of {} and {} are dropped", one.pair.source.display(), one.pair.target.display());
+        for (auto const* const machinery : {&one.forward_mirror, &one.forward_fence, &one.reverse_mirror, &one.reverse_fence})
+            append(step.sql, mirrorgen::drop(*machinery));
+        steps.push_back(std::move(step));
+    }
+    return steps;
+}
+
+} // namespace pgcarve::plan

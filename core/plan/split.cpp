@@ -1,0 +1,191 @@
+#include "plan/split.hpp"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "ddl/carry.hpp"
+#include "ddl/keys.hpp"
+#include "ddl/move.hpp"
+#include "ddl/signature.hpp"
+#include "plan/crossings.hpp"
+#include "plan/machinery.hpp"
+
+namespace pgcarve::plan {
+
+using model::Catalog;
+using model::Plan;
+using model::Setup;
+using model::Step;
+using model::TablePair;
+using sql::QName;
+
+namespace {
+
+void append(std::vector<Step>& to, std::vector<Step> const& more) { to.insert(to.end(), more.begin(), more.end()); }
+void append(std::vector<model::Notice>& to, std::vector<model::Notice> const& more) { to.insert(to.end(), more.begin(), more.end()); }
+
+bool schema_exists(Catalog const& catalog, std::string const& name) {
+    return std::ranges::find(catalog.schemas, name, &model::Schema::name) != catalog.schemas.end();
+}
+
+bool role_exists(Catalog const& catalog, std::string const& name) {
+    return std::ranges::find(catalog.roles, name) != catalog.roles.end();
+}
+
+Step schema_step(Setup const& setup, Catalog const& catalog) {
+    Step step{"schema", {}, "", fmt::format("schema {} for the service", setup.schema), {}};
+    if (setup.created_role) {
+        step.sql.push_back("CREATE ROLE " + sql::quote_ident(*setup.role) + " LOGIN");
+        step.why += fmt::format(", and role {}", *setup.role);
+    }
+    auto const schema = sql::quote_ident(setup.schema);
+    if (setup.created_schema)
+        step.sql.push_back("CREATE SCHEMA " + schema);
+    // The tables' owners must be able to own tables and check foreign keys there.
+    std::vector<std::string> owners;
+    for (auto const& pair : setup.tables) {
+        auto const* const table = catalog.find(pair.source);
+        if (table != nullptr && table->owner != catalog.role.name && std::ranges::find(owners, table->owner) == owners.end())
+            owners.push_back(table->owner);
+    }
+    if (setup.created_schema) {
+        for (auto const& owner : owners)
+            step.sql.push_back(fmt::format("GRANT USAGE, CREATE ON SCHEMA {} TO {}", schema, sql::quote_ident(owner)));
+    }
+    if (setup.role)
+        step.sql.push_back(fmt::format("GRANT USAGE ON SCHEMA {} TO {}", schema, sql::quote_ident(*setup.role)));
+    // Whoever may use the originals may find the copies: rights on a table are of no use without USAGE on its schema.
+    std::vector<std::string> users;
+    for (auto const& pair : setup.tables) {
+        auto const* const table = catalog.find(pair.source);
+        if (table == nullptr)
+            continue;
+        auto grants = table->grants;
+        for (auto const& column : table->columns)
+            grants.insert(grants.end(), column.grants.begin(), column.grants.end());
+        for (auto const& grant : grants) {
+            auto const name = grant.grantee.empty() ? std::string{"PUBLIC"} : sql::quote_ident(grant.grantee);
+            bool const owner = grant.grantee == table->owner || grant.grantee == catalog.role.name;
+            if (!owner && std::ranges::find(users, name) == users.end())
+                users.push_back(name);
+        }
+    }
+    std::ranges::sort(users);
+    for (auto const& user : users)
+        step.sql.push_back(fmt::format("GRANT USAGE ON SCHEMA {} TO {}", schema, user));
+    return step;
+}
+
+// Rights of the service's role on its tables and on the sequences that they draw from.
+Step grants_step(Setup const& setup, Catalog const& catalog, bool moved) {
+    Step step{"grants", {}, "", fmt::format("role {} may work on the service's tables", *setup.role), {}};
+    auto const role = sql::quote_ident(*setup.role);
+    std::vector<QName> sequences;
+    for (auto const& pair : setup.tables) {
+        auto const* const table = catalog.find(pair.source);
+        if (!pair.is_partition)
+            step.sql.push_back(fmt::format("GRANT SELECT, INSERT, UPDATE, DELETE ON {} TO {}",
+                                           (moved ? pair.source : pair.target).quoted(), role));
+        for (auto const& column : table->columns) {
+            for (auto const& sequence : column.default_sequences) {
+                if (std::ranges::find(sequences, sequence) == sequences.end())
+                    sequences.push_back(sequence);
+            }
+        }
+    }
+    for (auto const& sequence : sequences)
+        step.sql.push_back(fmt::format("GRANT USAGE, SELECT ON SEQUENCE {} TO {}", sequence.quoted(), role));
+    return step;
+}
+
+Step phase_step(std::string id, std::string why) { return {std::move(id), {}, "", std::move(why), {}}; }
+
+void role_notices(Plan& plan, model::Service const& service, Setup const& setup, Catalog const& catalog) {
+    if (!service.role)
+        return;
+    if (!service.create_role && !role_exists(catalog, *service.role))
+        plan.notices.push_back({true, *service.role, "the service's role does not exist",
+                                fmt::format("CREATE ROLE {} LOGIN; or set create_role = true", sql::quote_ident(*service.role))});
+    plan.notices.push_back({false, *service.role, "pgcarve does not change how the role finds its tables",
+                            fmt::format("ALTER ROLE {} IN DATABASE {} SET search_path = {}, {};", sql::quote_ident(*service.role),
+                                        sql::quote_ident(catalog.database), sql::quote_ident(setup.schema),
+                                        sql::quote_ident(setup.shared_schema))});
+}
+
+} // namespace
+
+std::vector<TablePair> pairs_of(model::Service const& service, Ownership const& ownership, Catalog const& catalog) {
+    std::vector<TablePair> pairs;
+    auto const roots = ownership.roots.find(service.name);
+    if (roots == ownership.roots.end())
+        return pairs;
+    for (auto const& name : roots->second) {
+        auto const* const root = catalog.find(name);
+        pairs.push_back(ddl::make_pair(*root, service.schema));
+        for (auto const* const partition : catalog.partitions(*root))
+            pairs.push_back(ddl::make_pair(*partition, service.schema));
+    }
+    return pairs;
+}
+
+Setup setup_of(model::BoundaryMap const& map, model::Service const& service, Ownership const& ownership, Catalog const& catalog) {
+    Setup setup;
+    setup.shared_schema = map.shared_schema;
+    setup.schema = service.schema;
+    setup.strategy = service.strategy;
+    setup.dual_write = service.dual_write;
+    setup.legacy = service.legacy;
+    setup.role = service.role;
+    setup.created_schema = !schema_exists(catalog, service.schema);
+    setup.created_role = service.role && service.create_role && !role_exists(catalog, *service.role);
+    setup.tables = pairs_of(service, ownership, catalog);
+    for (auto const& pair : setup.tables)
+        setup.signatures[pair.source.quoted()] = ddl::table_signature(catalog, *catalog.find(pair.source));
+    return setup;
+}
+
+Plan plan_split(model::BoundaryMap const& map, model::Service const& service, Ownership const& ownership, Catalog const& catalog) {
+    auto const setup = setup_of(map, service, ownership, catalog);
+    Plan plan{service.name, "split", setup.tables, crossings(map, service, ownership, catalog), {}, {}};
+    role_notices(plan, service, setup, catalog);
+    plan.steps.push_back(phase_step("phase:backfilling", "the service is being split"));
+    plan.steps.push_back(schema_step(setup, catalog));
+    if (service.strategy == model::Strategy::move) {
+        append(plan.notices, ddl::move_notices(catalog, setup.tables));
+        if (setup.role)
+            plan.steps.push_back(grants_step(setup, catalog, true));
+        plan.steps.push_back(phase_step("phase:dual_writing", "ready: the tables move in the cutover"));
+        return plan;
+    }
+    append(plan.notices, ddl::carry_notices(catalog, setup.tables));
+    if (service.legacy == model::Legacy::view)
+        append(plan.notices, ddl::legacy_view_notices(catalog, setup.tables));
+    if (std::ranges::any_of(plan.notices, &model::Notice::refuses))
+        return plan; // the steps need what was refused
+    append(plan.steps, ddl::carry_table_steps(catalog, setup.tables));
+    if (setup.role)
+        plan.steps.push_back(grants_step(setup, catalog, false));
+    append(plan.steps, install_steps(machinery(service.name, setup, with_targets(catalog, setup.tables)), setup));
+    for (auto const& pair : setup.tables) {
+        if (!pair.is_partition)
+            plan.steps.push_back({"backfill:" + pair.source.display(), {}, "ROW SHARE on " + pair.source.display(),
+                                  fmt::format("the rows of {} are copied in key order, in short transactions", pair.source.display()), {}});
+    }
+    append(plan.steps, ddl::after_backfill_steps(catalog, setup.tables));
+    Step analyze{"analyze", {}, "", "the planner gets statistics of the new tables", {}};
+    for (auto const& pair : setup.tables) {
+        if (!pair.is_partition)
+            analyze.sql.push_back("ANALYZE " + pair.target.quoted());
+    }
+    plan.steps.push_back(std::move(analyze));
+    plan.steps.push_back(phase_step("phase:dual_writing", "both sides hold every row; the window begins"));
+    return plan;
+}
+
+Plan plan_reconcile(model::BoundaryMap const& /*map*/, std::string const& service, Setup const& setup,
+                    Ownership const& /*ownership*/, Catalog const& /*catalog*/) {
+    return Plan{service, "reconcile", setup.tables, {}, {}, {}};
+}
+
+} // namespace pgcarve::plan

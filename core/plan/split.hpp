@@ -1,0 +1,36 @@
+// Plans the schema hop of one service up to dual_writing.
+//
+// Order: schema and role, tables with all they are made of, mirrors and fences (all tables,
+// before any row is copied), the backfill of each table, what has to wait for it, and the
+// phase. For strategy "move" there is nothing to copy: schema, role and grants only; the
+// tables move in the cutover.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "model/boundary.hpp"
+#include "model/catalog.hpp"
+#include "model/plan.hpp"
+#include "model/setup.hpp"
+#include "plan/ownership.hpp"
+
+namespace pgcarve::plan {
+
+// Roots and partitions of the service, every parent before its partitions.
+[[nodiscard]] std::vector<model::TablePair> pairs_of(model::Service const& service, Ownership const& ownership,
+                                                     model::Catalog const& catalog);
+
+// What `split` will have set up, to be stored before the first step; signatures are of the tables as they are now.
+[[nodiscard]] model::Setup setup_of(model::BoundaryMap const& map, model::Service const& service, Ownership const& ownership,
+                                    model::Catalog const& catalog);
+
+[[nodiscard]] model::Plan plan_split(model::BoundaryMap const& map, model::Service const& service, Ownership const& ownership,
+                                     model::Catalog const& catalog);
+
+// For a service that is split already: what the source's tables got since (columns, partitions) is added to the target,
+// mirrors are made anew, and the touched tables are copied again. Empty steps: nothing changed.
+[[nodiscard]] model::Plan plan_reconcile(model::BoundaryMap const& map, std::string const& service, model::Setup const& setup,
+                                         Ownership const& ownership, model::Catalog const& catalog);
+
+} // namespace pgcarve::plan

@@ -1,0 +1,81 @@
+#include "run/verification.hpp"
+
+#include <fmt/format.h>
+
+#include "catalog/reader.hpp"
+#include "control/migrations.hpp"
+#include "plan/retire.hpp"
+#include "run/facts.hpp"
+
+namespace pgcarve::run {
+
+using base::Error;
+using base::Exit;
+using cutover::Authority;
+using cutover::Phase;
+
+model::Setup current_names(control::ServiceState const& state) {
+    auto setup = state.setup.value_or(model::Setup{});
+    if (setup.legacy == model::Legacy::view && setup.strategy == model::Strategy::copy && state.authority == Authority::schema) {
+        for (auto& pair : setup.tables) {
+            if (!pair.is_partition)
+                pair.source = plan::held_name(pair.source);
+        }
+    }
+    return setup;
+}
+
+std::vector<model::TablePair> oriented_pairs(control::ServiceState const& state) {
+    std::vector<model::TablePair> pairs;
+    for (auto pair : current_names(state).tables) {
+        if (pair.is_partition)
+            continue;
+        if (state.authority != Authority::shared)
+            std::swap(pair.source, pair.target);
+        pairs.push_back(std::move(pair));
+    }
+    return pairs;
+}
+
+namespace {
+
+bool two_copies(control::ServiceState const& state) {
+    return state.setup && state.setup->strategy == model::Strategy::copy &&
+           (state.phase == Phase::dual_writing || state.phase == Phase::schema_live);
+}
+
+} // namespace
+
+std::vector<std::string> services_in_flight(Context& context) {
+    pg::Session session{context.shared("verify")};
+    control::require_current(session, control::embedded_migrations());
+    std::vector<std::string> names;
+    for (auto const& state : control::Store{session}.services()) {
+        if (two_copies(state) || state.phase == Phase::backfilling)
+            names.push_back(state.name);
+    }
+    return names;
+}
+
+model::Verification verify_service(Context& context, std::string const& service, verify::CompareOptions const& options,
+                                   verify::CompareEvents const& events) {
+    pg::Session session{context.shared("verify")};
+    control::require_current(session, control::embedded_migrations());
+    control::Store store{session};
+    auto const state = store.service(service);
+    if (state && state->phase == Phase::backfilling)
+        throw Error{Exit::not_proven, "not-proven", fmt::format("service {} is still being copied", service),
+                    fmt::format("let `pgcarve split {}` finish first", service)};
+    if (!state || !two_copies(*state))
+        throw Error{Exit::usage, "nothing-to-verify",
+                    fmt::format("service {} has one copy of its rows (phase {})", service,
+                                state ? cutover::text(state->phase) : "planned"),
+                    fmt::format("look with `pgcarve status {}`", service)};
+    auto const signature = service_signature(current_names(*state), catalog::read_catalog(session));
+    auto verification = verify::compare(context.shared("verify"), service, oriented_pairs(*state), options, events);
+    bool const whole = options.tables.empty() && options.where.empty();
+    verification.id = store.record(verification, whole, std::string{cutover::text(state->authority)}, signature);
+    return verification;
+}
+
+} // namespace pgcarve::run
