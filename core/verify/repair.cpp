@@ -25,10 +25,32 @@ struct Patient {
     TableRepair report;
     std::vector<Key> stuck; // left for the final transaction
 
+    std::vector<std::string> waits; // why they are stuck
+
     void because(std::string reason) {
-        auto& reasons = report.reasons;
-        if (reasons.size() < max_reasons && std::ranges::find(reasons, reason) == reasons.end())
-            reasons.push_back(std::move(reason));
+        report.reasons.push_back(std::move(reason));
+        bound_reasons();
+    }
+
+    void bound_reasons() {
+        for (auto* const list : {&report.reasons, &waits}) {
+            std::vector<std::string> kept;
+            for (auto& reason : *list) {
+                if (kept.size() < max_reasons && std::ranges::find(kept, reason) == kept.end())
+                    kept.push_back(std::move(reason));
+            }
+            *list = std::move(kept);
+        }
+    }
+
+    void close() {
+        if (report.remaining == 0) {
+            report.reasons.clear(); // of attempts that a later one made good
+            return;
+        }
+        for (auto& reason : waits)
+            because(std::move(reason));
+        waits.clear();
     }
 };
 
@@ -37,6 +59,12 @@ struct Patient {
 bool concerns_rows(pg::SqlError const& e) {
     auto const kind = e.sqlstate().substr(0, 2);
     return kind == "23" || kind == "22" || kind == "P0" || kind == "27";
+}
+
+// What another order of changes, or all of them at once, may cure.
+bool waits_for_others(pg::SqlError const& e) {
+    return e.sqlstate() == pg::sqlstate::unique_violation || e.sqlstate() == pg::sqlstate::foreign_key_violation ||
+           e.sqlstate() == "23P01"; // exclusion_violation
 }
 
 std::string first_line(pg::SqlError const& e) { return e.message().substr(0, e.message().find('\n')); }
@@ -48,12 +76,6 @@ std::vector<Key> keys_of(std::vector<Difference> const& differences) {
         keys.push_back(difference.key);
     return keys;
 }
-
-struct Changes {
-    std::int64_t inserted = 0;
-    std::int64_t updated = 0;
-    std::int64_t deleted = 0;
-};
 
 class Surgeon {
 public:
@@ -83,81 +105,51 @@ public:
         }
     }
 
-    void treat(Patient& patient, std::vector<Difference> const& page) {
-        auto const keys = keys_of(page);
+    // One batch. What it cannot mend is left for treat_stuck() or, when no order of changes could help, counted.
+    void treat(Patient& patient, std::vector<Key> const& keys) {
         Changes changes;
-        std::vector<Key> failed;
+        Failures failures;
         std::int64_t equal = 0;
-        in_transaction(patient, [&] {
+        in_transaction({patient.shape.source.quoted(), patient.shape.target.quoted()}, [&] {
             changes = {};
-            failed.clear();
+            failures = {};
             auto const now = look_again(patient, keys);
             equal = static_cast<std::int64_t>(keys.size() - now.size());
-            apply_all(patient, now, changes, failed);
+            apply_all(patient, now, changes, failures);
             // A row may have waited for the value that another one of the batch gave up.
-            for (std::size_t before = failed.size() + 1; !failed.empty() && failed.size() < before;) {
-                before = failed.size();
-                auto const again = differences(patient, std::exchange(failed, {}));
-                apply_all(patient, again, changes, failed);
+            for (auto before = failures.waiting.size() + 1; failures.waiting.size() < before;) {
+                before = failures.waiting.size();
+                apply_all(patient, differences(patient, std::exchange(failures.waiting, {})), changes, failures);
             }
         });
-        patient.report.inserted += changes.inserted;
-        patient.report.updated += changes.updated;
-        patient.report.deleted += changes.deleted;
+        patient.report.add(changes);
         patient.report.found_equal += equal;
-        // Those that failed are counted once the final transaction has tried them.
-        std::vector<Key> settled;
-        for (auto const& key : keys) {
-            if (std::ranges::find(failed, key) == failed.end())
-                settled.push_back(key);
-        }
-        recheck(patient, settled);
-        for (auto& key : failed) {
-            if (patient.stuck.size() < options_.max_stuck)
-                patient.stuck.push_back(std::move(key));
+        // Once more after the commit, in one statement and so at one moment.
+        for (auto const& difference : differences(patient, keys)) {
+            bool const hopeless = std::ranges::find(failures.hopeless, difference.key) != failures.hopeless.end();
+            if (hopeless || patient.stuck.size() >= options_.max_stuck)
+                count_remaining(patient, difference);
             else
-                recheck(patient, {key});
+                patient.stuck.push_back(difference.key);
         }
         if (events_.progress)
-            events_.progress(patient.shape.target.display(), static_cast<std::int64_t>(page.size()));
+            events_.progress(patient.shape.target.display(), static_cast<std::int64_t>(keys.size()));
     }
 
-    // All rows that no batch could mend, of all tables, in one transaction.
+    // All rows that no batch could mend, of all tables.
     void treat_stuck(std::vector<Patient*> const& parents_first) {
+        for (auto it = parents_first.rbegin(); it != parents_first.rend(); ++it)
+            retry_extra(**it);
         std::vector<Patient*> patients;
         for (auto* const patient : parents_first) {
             if (!patient->stuck.empty())
                 patients.push_back(patient);
         }
-        if (interrupted()) {
-            for (auto* const patient : patients)
-                recheck(*patient, patient->stuck);
-            return;
-        }
-        if (patients.empty())
-            return;
-        std::map<Patient*, Changes> changes;
-        try {
-            std::vector<std::string> tables;
-            for (auto const* const patient : patients)
-                tables.push_back(patient->shape.target.quoted());
-            in_transaction(tables, [&] {
-                changes.clear();
-                operate_together(patients, changes);
-            });
-        } catch (pg::SqlError const& e) {
-            if (!concerns_rows(e))
-                throw;
-            changes.clear();
-            for (auto* const patient : patients)
-                patient->because(first_line(e));
-        }
+        if (!patients.empty() && !interrupted())
+            operate(patients);
         for (auto* const patient : patients) {
-            auto const& done = changes[patient];
-            patient->report.inserted += done.inserted;
-            patient->report.updated += done.updated;
-            patient->report.deleted += done.deleted;
-            recheck(*patient, patient->stuck);
+            for (auto const& difference : differences(*patient, patient->stuck))
+                count_remaining(*patient, difference);
         }
     }
 
@@ -165,8 +157,51 @@ public:
     pg::Session& session() { return session_; }
 
 private:
-    void in_transaction(Patient const& patient, std::function<void()> const& work) {
-        in_transaction(std::vector{patient.shape.source.quoted(), patient.shape.target.quoted()}, work);
+    // Rows that failed alone: `waiting` for what other rows hold, or `hopeless` whatever the others do.
+    struct Failures {
+        std::vector<Key> waiting;
+        std::vector<Key> hopeless;
+    };
+
+    // Extra rows that others referred to may have become free by what was mended since; of a tree, leaf by leaf.
+    void retry_extra(Patient& patient) {
+        while (!interrupted()) {
+            std::vector<Key> extra;
+            std::vector<Key> others;
+            for (auto const& difference : differences(patient, std::exchange(patient.stuck, {})))
+                (difference.kind == FindingKind::extra ? extra : others).push_back(difference.key);
+            patient.stuck = others;
+            if (extra.empty())
+                return;
+            treat(patient, extra);
+            if (patient.stuck.size() >= others.size() + extra.size())
+                return;
+        }
+    }
+
+    // One transaction for the stuck rows of all these tables.
+    void operate(std::vector<Patient*> const& patients) {
+        std::map<Patient*, Changes> changes;
+        std::vector<std::string> tables;
+        for (auto const* const patient : patients)
+            tables.push_back(patient->shape.target.quoted());
+        try {
+            in_transaction(tables, [&] {
+                changes.clear();
+                operate_together(patients, changes);
+            });
+        } catch (pg::SqlError const& e) {
+            if (!concerns_rows(e))
+                throw;
+            for (auto* const patient : patients)
+                patient->because(first_line(e));
+            return;
+        }
+        for (auto* const patient : patients) {
+            patient->report.add(changes[patient]);
+            if (patient->stuck.size() < options_.max_stuck)
+                patient->waits.clear(); // nothing waits any more
+        }
     }
 
     void in_transaction(std::vector<std::string> const& tables, std::function<void()> const& work) {
@@ -199,7 +234,7 @@ private:
                                 session_.query(list_differences(patient.shape, scope, Kinds::all, keys.size() * 2)));
     }
 
-    void apply_all(Patient& patient, std::vector<Difference> const& now, Changes& changes, std::vector<Key>& failed) {
+    void apply_all(Patient& patient, std::vector<Difference> const& now, Changes& changes, Failures& failures) {
         std::vector<Key> missing;
         std::vector<Key> extra;
         std::map<std::vector<std::size_t>, std::vector<Key>> different;
@@ -213,29 +248,29 @@ private:
         }
         auto const& shape = patient.shape;
         changes.deleted += attempt(
-            patient, extra, [&](auto const& keys) { return delete_rows(shape, patient.rules, keys); }, failed);
+            patient, extra, [&](auto const& keys) { return delete_rows(shape, patient.rules, keys); }, failures);
         for (auto const& [columns, keys] : different) {
             auto const& set = columns; // a structured binding cannot be captured
             bool const replace = must_replace(shape, set);
             if (replace && !patient.rules.replaceable) {
                 patient.because("an identity column that is GENERATED ALWAYS differs, and a foreign key forbids to replace "
                                 "the row");
-                failed.insert(failed.end(), keys.begin(), keys.end());
+                failures.hopeless.insert(failures.hopeless.end(), keys.begin(), keys.end());
                 continue;
             }
             changes.updated += attempt(
                 patient, keys,
                 [&](auto const& some) { return replace ? replace_rows(shape, some) : update_rows(shape, set, some); },
-                failed);
+                failures);
         }
         changes.inserted +=
-            attempt(patient, missing, [&](auto const& keys) { return insert_rows(shape, keys); }, failed);
+            attempt(patient, missing, [&](auto const& keys) { return insert_rows(shape, keys); }, failures);
     }
 
     // The statement for all keys; when constraints object, for halves of them, down to single rows.
     template <typename Statement>
     std::int64_t attempt(Patient& patient, std::vector<Key> const& keys, Statement const& statement,
-                         std::vector<Key>& failed) {
+                         Failures& failures) {
         if (keys.empty())
             return 0;
         session_.run("SAVEPOINT pgcarve_rows");
@@ -249,14 +284,16 @@ private:
                 throw;
             session_.run("ROLLBACK TO SAVEPOINT pgcarve_rows; RELEASE SAVEPOINT pgcarve_rows");
             if (keys.size() == 1) {
-                patient.because(first_line(e));
-                failed.push_back(keys.front());
+                bool const waits = waits_for_others(e);
+                (waits ? patient.waits : patient.report.reasons).push_back(first_line(e));
+                (waits ? failures.waiting : failures.hopeless).push_back(keys.front());
+                patient.bound_reasons();
                 return 0;
             }
         }
         auto const middle = keys.begin() + static_cast<std::ptrdiff_t>(keys.size() / 2);
-        auto const first = attempt(patient, std::vector<Key>{keys.begin(), middle}, statement, failed);
-        return first + attempt(patient, std::vector<Key>{middle, keys.end()}, statement, failed);
+        auto const first = attempt(patient, std::vector<Key>{keys.begin(), middle}, statement, failures);
+        return first + attempt(patient, std::vector<Key>{middle, keys.end()}, statement, failures);
     }
 
     void operate_together(std::vector<Patient*> const& parents_first, std::map<Patient*, Changes>& changes) {
@@ -316,16 +353,13 @@ private:
         return static_cast<std::int64_t>(session_.query(statement).affected());
     }
 
-    // The keys once more, after the commit, in one statement and so at one moment.
-    void recheck(Patient& patient, std::vector<Key> const& keys) {
-        for (auto const& difference : differences(patient, keys)) {
-            ++patient.report.remaining;
-            if (patient.report.remaining_samples.size() < options_.compare.max_samples)
-                patient.report.remaining_samples.push_back(to_finding(patient.shape, difference));
-            if (difference.kind == FindingKind::extra && !patient.rules.reactions.empty())
-                patient.because(fmt::format("rows of {} may refer to an extra row, and deleting it would change them",
-                                            patient.rules.reactions.front().table.display()));
-        }
+    void count_remaining(Patient& patient, Difference const& difference) {
+        ++patient.report.remaining;
+        if (patient.report.remaining_samples.size() < options_.compare.max_samples)
+            patient.report.remaining_samples.push_back(to_finding(patient.shape, difference));
+        if (difference.kind == FindingKind::extra && !patient.rules.reactions.empty())
+            patient.because(fmt::format("rows of {} may refer to an extra row, and deleting it would change them",
+                                        patient.rules.reactions.front().table.display()));
     }
 
     pg::Session session_;
@@ -427,7 +461,7 @@ RepairReport repair(pg::SessionSettings const& settings, std::string const& serv
     auto const ordered = parents_first(surgeon.session(), patients);
     auto const treat = [&](Patient& patient, Kinds kinds) {
         surgeon.each_page(patient, kinds,
-                          [&](std::vector<Difference> const& page) { surgeon.treat(patient, page); });
+                          [&](std::vector<Difference> const& page) { surgeon.treat(patient, keys_of(page)); });
     };
     for (auto it = ordered.rbegin(); it != ordered.rend(); ++it)
         treat(**it, Kinds::extra);
@@ -435,11 +469,9 @@ RepairReport repair(pg::SessionSettings const& settings, std::string const& serv
         treat(*patient, Kinds::missing_or_different);
     surgeon.treat_stuck(ordered);
     for (auto& patient : patients) {
-        if (patient.report.remaining == 0)
-            patient.report.reasons.clear(); // of attempts that a later one made good
-    }
-    for (auto& patient : patients)
+        patient.close();
         report.tables.push_back(std::move(patient.report));
+    }
     report.interrupted = report.interrupted || surgeon.interrupted();
     return report;
 }

@@ -3,19 +3,17 @@
 // Never writes to the source. The statements are the smallest that do it: INSERT … SELECT
 // of a missing row, UPDATE of the columns that differ, DELETE of an extra row.
 //
-// How it is safe under live writes: each batch of keys is one READ COMMITTED transaction. It
-// locks the source's rows FOR SHARE and then the target's FOR UPDATE (the order in which
-// the mirror takes them), and only then looks again, in a new statement and so with a new
-// snapshot, at what differs: nothing of what it copies can change before it commits, and
-// what has become equal meanwhile is left alone. An extra row's key may be inserted at the
-// source at any time: if the writer has reached the target first, we wait for it and see its
-// row; if not, its mirror waits for us and inserts after our delete. Lock waits are short,
-// so that we give way and not the application.
+// Under live writers: each batch of keys is one READ COMMITTED transaction. It locks the
+// source's rows FOR SHARE, then the target's FOR UPDATE (the mirror's order), and only then
+// looks, in a new statement and so with a new snapshot, at what differs: nothing it copies
+// can change before it commits, and what has become equal is left alone. The key of an extra
+// row may be inserted at the source at any time: a writer who reached the target first is waited
+// for and then seen; the mirror of any other waits for us and inserts after our delete.
 //
 // Unique values that rows exchange, and foreign keys between rows: what fails in its own
-// batch is tried row by row and then, at the end, in one transaction for all such rows,
-// with constraints deferred and replacement (delete and insert in one statement). Rows
-// are not replaced or deleted where a foreign key's CASCADE or SET would reach into other tables.
+// batch is tried row by row and, at the end, in one transaction for all such rows, with
+// constraints deferred and replacement (delete and insert in one statement). Rows are
+// not replaced or deleted where a foreign key's CASCADE or SET would change other rows.
 //
 // Needs SELECT and UPDATE (for the row locks) on the source, and all rights on the target.
 //
@@ -52,16 +50,25 @@ struct RepairEvents {
     std::function<void(int, std::vector<pg::Blocker> const&)> on_wait{};
 };
 
-struct TableRepair {
+struct Changes {
+    std::int64_t inserted = 0;
+    std::int64_t updated = 0; // replaced rows too
+    std::int64_t deleted = 0;
+};
+
+struct TableRepair : Changes {
     sql::QName source;
     sql::QName target;
-    std::int64_t inserted = 0; // a replaced row counts as updated
-    std::int64_t updated = 0;
-    std::int64_t deleted = 0;
     std::int64_t found_equal = 0; // differed in the comparison, and no longer when locked
     std::int64_t remaining = 0;   // of the keys handled: still differ after the commit
     std::vector<model::Finding> remaining_samples;
     std::vector<std::string> reasons; // why rows remain, as the server says it; bounded
+
+    void add(Changes const& more) {
+        inserted += more.inserted;
+        updated += more.updated;
+        deleted += more.deleted;
+    }
 };
 
 struct RepairReport {
