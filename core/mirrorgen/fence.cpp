@@ -6,7 +6,10 @@ using sql::Sql;
 
 namespace {
 
-constexpr Sql::Fixed not_the_mirror = "pg_catalog.current_setting('pgcarve.mirror', true) IS DISTINCT FROM 'on'";
+// The mirror's functions are known by their search_path, since a setting of our own in a function needs a superuser;
+// pgcarve.mirror is the hatch for sessions (backfill, repair).
+constexpr Sql::Fixed not_the_mirror = "pg_catalog.current_setting('search_path') <> 'pg_catalog, pgcarve, pg_temp'"
+                                      " AND pg_catalog.current_setting('pgcarve.mirror', true) IS DISTINCT FROM 'on'";
 
 // RAISE EXCEPTION that says where the table went.
 Sql refusal(Spec const& spec, Sql::Fixed indent) {

@@ -35,6 +35,16 @@ Table planned(Table table, TablePair const& pair, std::map<QName, QName> const& 
 
 bool mirrors_forward(Setup const& setup) { return setup.dual_write == model::DualWrite::trigger; }
 
+// The new tables have foreign keys only while they are the authority. What is generated must not depend on the moment,
+// or it would differ from what is installed.
+Catalog without_target_keys(Catalog catalog, Setup const& setup) {
+    for (auto& table : catalog.tables) {
+        if (std::ranges::find(setup.tables, table.name, &TablePair::target) != setup.tables.end())
+            std::erase_if(table.constraints, [](model::Constraint const& c) { return c.type == 'f'; });
+    }
+    return catalog;
+}
+
 Table const& known(Catalog const& catalog, QName const& name) {
     auto const* const table = catalog.find(name);
     if (table == nullptr)
@@ -59,8 +69,9 @@ Catalog with_targets(Catalog const& catalog, std::vector<TablePair> const& pairs
     return all;
 }
 
-std::vector<PairMachinery> machinery(std::string const& service, Setup const& setup, Catalog const& catalog) {
+std::vector<PairMachinery> machinery(std::string const& service, Setup const& setup, Catalog const& now) {
     using mirrorgen::Direction;
+    auto const catalog = without_target_keys(now, setup);
     std::vector<TablePair> roots;
     std::vector<mirrorgen::Spec> forward;
     std::vector<mirrorgen::Spec> reverse;
@@ -98,7 +109,8 @@ std::vector<Step> install_steps(std::vector<PairMachinery> const& all, Setup con
                                      one.pair.source.display(), one.pair.target.display())
                        : fmt::format("the way back from {} to {} is installed, disabled", one.pair.target.display(),
                                      one.pair.source.display());
-        for (auto const& state : expected({one}, setup, cutover::Authority::shared))
+        std::vector<PairMachinery> const single{one}; // the states point into it
+        for (auto const& state : expected(single, setup, cutover::Authority::shared))
             append(step.sql, mirrorgen::install(*state.machinery, state.enabled));
         for (auto const* const machinery : {&one.forward_mirror, &one.forward_fence, &one.reverse_mirror, &one.reverse_fence})
             append(step.undo, mirrorgen::drop(*machinery));
