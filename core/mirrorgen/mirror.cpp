@@ -19,16 +19,17 @@ public:
 
     // An immediate key: rows are upserted and deleted one by one, in the statement's order.
 
-    [[nodiscard]] std::string insert() const { return wrap(defer().add(make_room()).add(upsert("pgcarve_new"))); }
+    [[nodiscard]] std::string insert() const { return wrap(defer().add(fresh("pgcarve_new")).add(make_room()).add(upsert("pgcarve_new"))); }
 
     [[nodiscard]] std::string update() const {
         Sql sql = defer();
+        sql.add(fresh("pgcarve_new"));
         if (spec_.authority_partitioned) // a row that moves to another partition fires no row trigger for UPDATE
-            sql.add(remove("pgcarve_old"));
+            sql.add(fresh("pgcarve_old")).add(remove("pgcarve_old"));
         return wrap(sql.add(make_room()).add(upsert("pgcarve_new")));
     }
 
-    [[nodiscard]] std::string remove_all() const { return wrap(defer().add(remove("pgcarve_old"))); }
+    [[nodiscard]] std::string remove_all() const { return wrap(defer().add(fresh("pgcarve_old")).add(remove("pgcarve_old"))); }
 
     // A row's key changed. Renaming it at the follower lets ON UPDATE actions of foreign keys there do what they
     // did at the authority; where that is not possible the old key goes, and the statement's trigger writes the new one.
@@ -36,6 +37,7 @@ public:
         Sql sql = defer();
         bool const settable = std::ranges::none_of(key_names_, [&](auto const& k) { return has(spec_.fixed, k); });
         auto const& f = spec_.follower;
+        sql.add(fresh_row("OLD"));
         if (changed_fixed().text() != "") {
             sql.add("    IF ").add(changed_fixed()).add(" THEN -- an UPDATE cannot set it\n        ");
             sql.add(delete_row("OLD")).add("        RETURN NULL;\n    END IF;\n");
@@ -57,8 +59,8 @@ public:
     // One row of a partition which came after the statement triggers were made.
     [[nodiscard]] std::string late() const {
         Sql sql = defer();
-        sql.add("    IF TG_OP <> 'INSERT' THEN\n").add(remove_row("OLD")).add("    END IF;\n");
-        sql.add("    IF TG_OP <> 'DELETE' THEN\n    INSERT INTO ").add(spec_.follower).add(" (").names(spec_.columns);
+        sql.add("    IF TG_OP <> 'INSERT' THEN\n").add(fresh_row("OLD")).add(remove_row("OLD")).add("    END IF;\n");
+        sql.add("    IF TG_OP <> 'DELETE' THEN\n").add(fresh_row("NEW")).add("    INSERT INTO ").add(spec_.follower).add(" (").names(spec_.columns);
         sql.add(") OVERRIDING SYSTEM VALUE\n    SELECT ").names(spec_.columns, "x").add(" FROM ").add(spec_.authority);
         sql.add(" AS x WHERE ").add(same_key(spec_.key, "x", "NEW")).add("\n    ").add(on_conflict()).add(";\n    END IF;\n");
         return wrap(sql);
@@ -70,10 +72,16 @@ public:
         Sql keys{"(SELECT DISTINCT "};
         keys.names(key_names_, "k").add(" FROM (").add(select_keys(touched)).add(") AS k) AS n");
         Sql sql = defer();
+        if (touched.text != "new")
+            sql.add(fresh("pgcarve_old"));
+        if (touched.text != "old")
+            sql.add(fresh("pgcarve_new"));
         if (spec_.direction == Direction::forward) {
             sql.add("    -- Waits for a backfill that is copying one of these rows.\n    PERFORM FROM ").add(spec_.authority);
             sql.add(" AS x, ").add(keys).add(" WHERE ").add(same_key(spec_.key, "x", "n")).add(" FOR UPDATE OF x;\n");
         }
+        if (touched.text != "old")
+            sql.add(make_room());
         sql.add("    DELETE FROM ").add(spec_.follower).add(" AS t USING ").add(keys).add(" WHERE ");
         sql.add(same_key(spec_.key, "t", "n")).add(";\n");
         if (touched.text != "new")
@@ -87,7 +95,7 @@ public:
     [[nodiscard]] std::string late_replace() const {
         Sql sql = defer();
         auto const one = [&](std::string_view record) {
-            sql.add("    ").add(delete_row(record)).add("    INSERT INTO ").add(spec_.follower).add(" (").names(spec_.columns);
+            sql.add(fresh_row(record)).add("    ").add(delete_row(record)).add("    INSERT INTO ").add(spec_.follower).add(" (").names(spec_.columns);
             sql.add(") OVERRIDING SYSTEM VALUE\n    SELECT ").names(spec_.columns, "x").add(" FROM ").add(spec_.authority);
             sql.add(" AS x WHERE ").add(same_key(spec_.key, "x", record)).add(";\n");
         };
@@ -104,8 +112,9 @@ public:
             sql.add("    DELETE FROM ").add(follower).add(" AS t WHERE NOT EXISTS (SELECT FROM ").add(authority);
             sql.add(" AS x WHERE ").add(same_key(key, "x", "t")).add(");\n");
         };
-        if (spec_.follower_referenced) {
-            // TRUNCATE would refuse a referenced table; what references the rows was truncated with them.
+        if (spec_.follower_referenced || !spec_.deferrable.empty()) {
+            // TRUNCATE would refuse a referenced table (what references the rows was truncated with them), and
+            // one whose constraints are still to be checked because the mirror deferred them.
             for (auto const& child : spec_.referencing)
                 keep(child.follower, child.authority, child.key);
             keep(spec_.follower, spec_.authority, spec_.key);
@@ -120,7 +129,10 @@ public:
         sql.add("    INSERT INTO ").add(spec_.follower).add(" (").names(spec_.columns).add(") OVERRIDING SYSTEM VALUE\n    SELECT ");
         sql.names(spec_.columns, "x").add(" FROM ").add(leaf == nullptr ? spec_.authority : leaf->name).add(" AS x");
         sql.add("\n    WHERE NOT EXISTS (SELECT FROM ").add(spec_.follower).add(" AS t WHERE ").add(same_key(spec_.key, "t", "x"));
-        sql.add(")").add(spec_.deferrable_key ? Sql{} : Sql{"\n    ON CONFLICT DO NOTHING"}).add(";\n");
+        sql.add(")");
+        if (!spec_.deferrable_key)
+            sql.add("\n    ON CONFLICT (").names(key_names_).add(") DO NOTHING");
+        sql.add(";\n");
         return wrap(sql);
     }
 
@@ -163,6 +175,21 @@ private:
         return sql;
     }
 
+    // An old snapshot still sees a row that others have deleted since, beside the one that this transaction gave
+    // the same key: locking what is seen fails with 40001 on such a row.
+    [[nodiscard]] Sql fresh(Sql::Fixed rows) const {
+        Sql sql{"    IF "};
+        sql.add(old_snapshot).add(" THEN\n        PERFORM FROM ").add(rows).add(" AS n CROSS JOIN LATERAL (SELECT FROM ");
+        sql.add(spec_.authority).add(" AS x WHERE ").add(same_key(spec_.key, "x", "n"));
+        return sql.add(" OFFSET 0 FOR KEY SHARE) AS s;\n    END IF;\n");
+    }
+
+    [[nodiscard]] Sql fresh_row(std::string_view record) const {
+        Sql sql{"    IF "};
+        sql.add(old_snapshot).add(" THEN\n        PERFORM FROM ").add(spec_.authority).add(" AS x WHERE ");
+        return sql.add(same_key(spec_.key, "x", record)).add(" FOR KEY SHARE;\n    END IF;\n");
+    }
+
     // (SELECT … FROM authority WHERE key = n.key OFFSET 0): one index probe for each row of n, in n's order.
     [[nodiscard]] Sql current_row(std::string_view n) const {
         Sql sql{"(SELECT "};
@@ -193,19 +220,26 @@ private:
 
     // Inside another statement's triggers, and in MERGE (whose INSERT triggers come before those of its DELETE),
     // the follower may still hold a unique value that the authority has given to another row. Such rows go;
-    // the trigger that is still to come for them writes them again. With foreign keys at the follower their actions would fire.
+    // the trigger that is still to come for them writes them again. Where foreign keys would act on that, only
+    // the value goes, if it may be NULL.
     [[nodiscard]] Sql make_room() const {
         Sql sql;
-        if (spec_.follower_referenced || spec_.other_uniques.empty())
-            return sql;
-        sql.add("    IF pg_catalog.pg_trigger_depth() > 1 OR pg_catalog.current_query() ILIKE '%merge%' THEN\n");
-        for (auto const& columns : spec_.other_uniques) {
-            sql.add("        DELETE FROM ").add(spec_.follower).add(" AS t USING pgcarve_new AS n CROSS JOIN LATERAL ");
-            sql.add(current_row("n")).add(" AS s\n        WHERE ").add(same_key(columns, "t", "s"));
-            sql.add(" AND NOT (").add(same_key(spec_.key, "t", "s")).add(")\n          AND NOT EXISTS (SELECT FROM ").add(spec_.authority);
-            sql.add(" AS x WHERE ").add(same_key(spec_.key, "x", "t")).add(" AND ").add(same_key(columns, "x", "t")).add(" OFFSET 0);\n");
+        for (auto const& unique : spec_.other_uniques) {
+            if (spec_.follower_referenced && !unique.nullable)
+                continue;
+            if (spec_.follower_referenced)
+                sql.add("        UPDATE ").add(spec_.follower).add(" AS t SET ").add(sql::Ident{*unique.nullable}).add(" = NULL FROM ");
+            else
+                sql.add("        DELETE FROM ").add(spec_.follower).add(" AS t USING ");
+            sql.add("pgcarve_new AS n CROSS JOIN LATERAL ").add(current_row("n")).add(" AS s\n        WHERE ");
+            sql.add(same_key(unique.columns, "t", "s")).add(" AND NOT (").add(same_key(spec_.key, "t", "s"));
+            sql.add(")\n          AND NOT EXISTS (SELECT FROM ").add(spec_.authority).add(" AS x WHERE ").add(same_key(spec_.key, "x", "t"));
+            sql.add(" AND ").add(same_key(unique.columns, "x", "t")).add(" OFFSET 0);\n");
         }
-        return sql.add("    END IF;\n");
+        if (sql.text().empty())
+            return sql;
+        Sql guarded{"    IF pg_catalog.pg_trigger_depth() > 1 OR pg_catalog.current_query() ILIKE '%merge%' THEN\n"};
+        return guarded.add(sql).add("    END IF;\n");
     }
 
     [[nodiscard]] Sql delete_gone(Sql::Fixed rows) const {
@@ -214,9 +248,14 @@ private:
         return sql.add(" AND NOT ").add(exists(spec_.authority, spec_.key, "x", "o"));
     }
 
-    // Whether all rows that the foreign keys of `o` point at are there. Where one is not, neither is the row.
-    [[nodiscard]] Sql parents_exist(std::string_view o) const {
+    // Whether the follower's constraints allow a row `o` that is not seen: where a row that it points at is missing,
+    // or another one holds its unique value, it cannot be there, and must not be tried.
+    [[nodiscard]] Sql may_exist(std::string_view o) const {
         Sql sql;
+        for (auto const& unique : spec_.other_uniques) {
+            if (!unique.partial)
+                sql.add("\n          AND NOT EXISTS (SELECT FROM ").add(spec_.follower).add(" AS w WHERE ").add(same_key(unique.columns, "w", o)).add(")");
+        }
         for (auto const& key : spec_.outgoing) {
             sql.add("\n          AND (");
             for (auto const& column : key.columns)
@@ -241,7 +280,7 @@ private:
         sql.add(exists(spec_.authority, spec_.key, "x", "o")).add(") THEN\n            INSERT INTO ").add(spec_.follower);
         sql.add(" (").names(spec_.columns).add(") OVERRIDING SYSTEM VALUE\n            SELECT ").names(spec_.columns, "o");
         sql.add(" FROM ").add(rows).add(" AS o WHERE NOT ").add(exists(spec_.authority, spec_.key, "x", "o"));
-        sql.add(parents_exist("o")).add("\n            ON CONFLICT (").names(key_names_).add(") DO NOTHING;\n            ");
+        sql.add(may_exist("o")).add("\n            ON CONFLICT (").names(key_names_).add(") DO NOTHING;\n            ");
         return sql.add(delete_gone(rows)).add(";\n        END IF;\n    END IF;\n");
     }
 
@@ -255,7 +294,7 @@ private:
         sql.add(exists(spec_.authority, spec_.key, "x", record)).add(" THEN\n        ").add(delete_row(record));
         sql.add("        IF NOT FOUND AND ").add(old_snapshot).add(" THEN\n            INSERT INTO ").add(spec_.follower).add(" (");
         sql.names(spec_.columns).add(") OVERRIDING SYSTEM VALUE\n            SELECT ").names(spec_.columns, record);
-        sql.add(" WHERE true").add(parents_exist(record)).add("\n            ON CONFLICT (").names(key_names_).add(") DO NOTHING;\n            ");
+        sql.add(" WHERE true").add(may_exist(record)).add("\n            ON CONFLICT (").names(key_names_).add(") DO NOTHING;\n            ");
         return sql.add(delete_row(record)).add("        END IF;\n    END IF;\n");
     }
 
@@ -275,13 +314,16 @@ private:
     // entered only by an old snapshot that misses a row.
     [[nodiscard]] Sql prove_gone() const {
         Sql sql{"    IF "};
-        sql.add(old_snapshot).add(" THEN\n        GET DIAGNOSTICS touched = ROW_COUNT;\n        IF touched < (SELECT pg_catalog.count(*) FROM pgcarve_old) THEN\n");
+        sql.add(old_snapshot).add(" THEN\n        GET DIAGNOSTICS touched = ROW_COUNT;\n        IF touched < (SELECT pg_catalog.count(*) FROM pgcarve_old AS o WHERE NOT ");
+        sql.add(exists(spec_.authority, spec_.key, "x", "o")).add(") THEN\n");
         sql.add("            BEGIN\n                SET CONSTRAINTS ").add(*spec_.deferrable_key).add(" IMMEDIATE;\n                INSERT INTO ");
         sql.add(spec_.follower).add(" (").names(spec_.columns).add(") OVERRIDING SYSTEM VALUE\n                SELECT DISTINCT ON (").names(key_names_, "o").add(") ");
-        sql.names(spec_.columns, "o").add(" FROM pgcarve_old AS o WHERE true").add(parents_exist("o"));
+        sql.names(spec_.columns, "o").add(" FROM pgcarve_old AS o WHERE NOT ").add(exists(spec_.authority, spec_.key, "x", "o"));
+        sql.add(may_exist("o"));
         sql.add(";\n            EXCEPTION WHEN unique_violation THEN\n");
         sql.add("                RAISE EXCEPTION 'could not serialize access due to concurrent update' USING ERRCODE = '40001';\n            END;\n");
         sql.add("            DELETE FROM ").add(spec_.follower).add(" AS t USING pgcarve_old AS o WHERE ").add(same_key(spec_.key, "t", "o"));
+        sql.add(" AND NOT ").add(exists(spec_.authority, spec_.key, "x", "o"));
         return sql.add(";\n            SET CONSTRAINTS ").add(*spec_.deferrable_key).add(" DEFERRED;\n        END IF;\n    END IF;\n");
     }
 
@@ -295,7 +337,7 @@ public:
 
     Machinery build() {
         bool const replaces = spec_.deferrable_key.has_value();
-        bool const room = !spec_.follower_referenced && !spec_.other_uniques.empty();
+        bool const room = !spec_.other_uniques.empty();
         bool const old_rows = replaces || spec_.authority_partitioned;
         auto const insert = function("mirror_insert", replaces ? bodies_.replace("new") : bodies_.insert(), replaces || room);
         auto const update = function("mirror_update", replaces ? bodies_.replace("both") : bodies_.update(), old_rows || room);
@@ -321,7 +363,7 @@ private:
     enum class Plans { free, probes, joins };
 
     sql::QName function_of(sql::QName const& table, std::string_view what, std::string body, Plans plans) {
-        std::vector<std::string> settings{"search_path=pg_catalog, pg_temp", "pgcarve.mirror=on"};
+        std::vector<std::string> settings{"search_path=pg_catalog, pgcarve, pg_temp"};
         // A plan made while a table was small, or for a huge statement, stays cached in its session: it
         // has to be one that reads by index.
         if (plans != Plans::free)

@@ -76,6 +76,14 @@ std::vector<KeyColumn> compared(std::vector<std::string> const& names, model::Ta
     return columns;
 }
 
+std::optional<std::string> nullable_of(std::vector<std::string> const& names, model::Table const& table) {
+    auto const at = std::ranges::find_if(names, [&](std::string const& name) {
+        auto const* const column = table.column(name);
+        return column != nullptr && !column->not_null && column->generated == 0;
+    });
+    return at == names.end() ? std::nullopt : std::optional{*at};
+}
+
 void read_key(Spec& spec, model::Table const& authority, model::Table const& follower) {
     auto const key = model::usable_key(follower);
     if (!key)
@@ -86,7 +94,7 @@ void read_key(Spec& spec, model::Table const& authority, model::Table const& fol
         if (index.name == key->index && !key->immediate)
             spec.deferrable_key = sql::QName{schema, index.constraint.value_or(index.name)};
         if (index.unique && index.immediate && index.name != key->index && !index.expressions && !index.key_columns.empty())
-            spec.other_uniques.push_back(compared(index.key_columns, authority));
+            spec.other_uniques.push_back({compared(index.key_columns, authority), nullable_of(index.key_columns, follower), index.partial});
     }
 }
 

@@ -38,6 +38,12 @@ struct Referencing {
     std::vector<KeyColumn> key;
 };
 
+struct Unique {
+    std::vector<KeyColumn> columns;
+    std::optional<std::string> nullable; // one of them that may be NULL
+    bool partial = false;
+};
+
 struct OutgoingKey {
     std::vector<std::string> columns;
     sql::QName referenced;
@@ -58,7 +64,7 @@ struct Spec {
     std::vector<std::string> fixed;   // GENERATED ALWAYS AS IDENTITY: an UPDATE cannot set them
     std::optional<sql::QName> deferrable_key; // the follower's constraint, when its key is deferrable
     std::vector<sql::QName> deferrable;       // constraints to defer while writing the follower, the key's included
-    std::vector<std::vector<KeyColumn>> other_uniques; // of the follower: immediate, of plain columns, not the key
+    std::vector<Unique> other_uniques; // of the follower: immediate, of plain columns, not the key
     bool row_security = false;                // on either side
     bool follower_referenced = false;         // foreign keys of other tables, or its own, point at the follower
     std::vector<OutgoingKey> outgoing;        // the follower's foreign keys
