@@ -26,7 +26,7 @@ public:
         sql.add(fresh("pgcarve_new"));
         if (spec_.authority_partitioned) // a row that moves to another partition fires no row trigger for UPDATE
             sql.add(fresh("pgcarve_old")).add(remove("pgcarve_old"));
-        return wrap(sql.add(make_room()).add(upsert("pgcarve_new")));
+        return wrap(sql.add(make_room()).add(spec_.repeats ? upsert(once("pgcarve_new")) : upsert("pgcarve_new")));
     }
 
     [[nodiscard]] std::string remove_all() const { return wrap(defer().add(fresh("pgcarve_old")).add(remove("pgcarve_old"))); }
@@ -211,7 +211,17 @@ private:
         return any ? sql : sql.add("NOTHING");
     }
 
-    [[nodiscard]] Sql upsert(Sql::Fixed rows) const {
+    // Each key once, where it came first. Actions of foreign keys share one transition table with the statement.
+    [[nodiscard]] Sql once(Sql::Fixed rows) const {
+        Sql sql{"(SELECT "};
+        sql.names(key_names_, "r").add(" FROM (SELECT ").names(key_names_, "q").add(", pg_catalog.row_number() OVER () AS pgcarve_at FROM ");
+        sql.add(rows).add(" AS q) AS r GROUP BY ").names(key_names_, "r");
+        return sql.add(" ORDER BY pg_catalog.min(r.pgcarve_at))");
+    }
+
+    [[nodiscard]] Sql upsert(Sql::Fixed rows) const { return upsert(Sql{rows}); }
+
+    [[nodiscard]] Sql upsert(Sql const& rows) const {
         Sql sql{"    INSERT INTO "};
         sql.add(spec_.follower).add(" (").names(spec_.columns).add(") OVERRIDING SYSTEM VALUE\n    SELECT ");
         sql.names(spec_.columns, "s").add(" FROM ").add(rows).add(" AS n CROSS JOIN LATERAL ").add(current_row("n"));

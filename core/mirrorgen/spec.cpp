@@ -98,6 +98,12 @@ void read_key(Spec& spec, model::Table const& authority, model::Table const& fol
     }
 }
 
+// Whether a foreign key writes to the table that has it.
+bool acts(model::Constraint const& c) {
+    auto const writes = [](char action) { return action == 'c' || action == 'n' || action == 'd'; };
+    return c.type == 'f' && (writes(c.on_update) || writes(c.on_delete));
+}
+
 void read_constraints(Spec& spec, model::Table const& follower, model::Catalog const& catalog) {
     auto const defer = [&](std::string const& schema, model::Constraint const& c) {
         auto const name = sql::QName{schema, c.name};
@@ -136,6 +142,8 @@ Spec make_spec(std::string service, Direction direction, model::Table const& aut
     read_columns(spec, authority, follower);
     read_key(spec, authority, follower);
     read_constraints(spec, follower, catalog);
+    // Either side's: a table may get its foreign keys only when it becomes the authority.
+    spec.repeats = std::ranges::any_of(authority.constraints, acts) || std::ranges::any_of(follower.constraints, acts);
     return spec;
 }
 

@@ -66,6 +66,7 @@ struct Spec {
     std::vector<sql::QName> deferrable;       // constraints to defer while writing the follower, the key's included
     std::vector<Unique> other_uniques; // of the follower: immediate, of plain columns, not the key
     bool row_security = false;                // on either side
+    bool repeats = false; // actions of foreign keys can update a row twice in one statement
     bool follower_referenced = false;         // foreign keys of other tables, or its own, point at the follower
     std::vector<OutgoingKey> outgoing;        // the follower's foreign keys
     std::vector<Referencing> referencing;     // all levels, grandchildren before children; without self references
