@@ -1,4 +1,4 @@
-#include "pgcarve/options.hpp"
+#include "pgcarve/verbs.hpp"
 #include "run/doctor.hpp"
 
 namespace pgcarve::cmd {
@@ -12,12 +12,8 @@ struct DoctorOptions {
 base::Exit run_doctor(DoctorOptions const& options, Context& context) {
     if (options.service)
         (void)context.service(*options.service); // with the nearest name, when there is no such service
-    run::Context examined{.map = context.config(),
-                          .interrupt = context.interrupt,
-                          .operator_name = {},
-                          .events = {},
-                          .failpoints = run::Failpoints{}};
-    auto const report = run::examine(examined, options.service);
+    RunContext examined{context};
+    auto const report = run::examine(examined.get(), options.service);
     context.result(report);
     return run::exit_of(report);
 }

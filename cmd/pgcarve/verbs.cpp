@@ -7,6 +7,7 @@ void register_doctor(Registry& registry);
 void register_plan(Registry& registry);
 void register_split(Registry& registry);
 void register_verify(Registry& registry);
+void register_repair(Registry& registry);
 void register_status(Registry& registry);
 void register_cutover(Registry& registry);
 void register_rollback(Registry& registry);
@@ -19,6 +20,7 @@ void register_verbs(Registry& registry) {
     register_plan(registry);
     register_split(registry);
     register_verify(registry);
+    register_repair(registry);
     register_status(registry);
     register_cutover(registry);
     register_rollback(registry);

@@ -1,6 +1,9 @@
 #include "plan/authority.hpp"
 
 #include <algorithm>
+#include <map>
+#include <optional>
+#include <string_view>
 
 #include <fmt/format.h>
 
@@ -23,22 +26,50 @@ namespace {
 
 void append(std::vector<std::string>& to, std::vector<std::string> const& more) { to.insert(to.end(), more.begin(), more.end()); }
 
+// "ALTER TABLE [ONLY] name " at the beginning of a statement of ours; empty when it is another statement.
+std::string alter_head(std::string const& statement) {
+    std::string_view constexpr alter = "ALTER TABLE ";
+    if (!statement.starts_with(alter))
+        return {};
+    auto at = alter.size();
+    if (statement.compare(at, 5, "ONLY ") == 0)
+        at += 5;
+    for (bool quoted = false; at < statement.size() && (quoted || statement[at] != ' '); ++at)
+        quoted = quoted != (statement[at] == '"');
+    return at < statement.size() ? statement.substr(0, at + 1) : std::string{};
+}
+
+// One ALTER TABLE per table instead of one per trigger: writers wait for each of them. Tables keep the order of their
+// first statement, and a table's own changes their order.
+std::vector<std::string> merged(std::vector<std::string> const& statements) {
+    std::vector<std::string> out;
+    std::map<std::string, std::size_t> place;
+    for (auto const& statement : statements) {
+        auto const head = alter_head(statement);
+        auto const at = place.find(head);
+        if (head.empty() || at == place.end()) {
+            if (!head.empty())
+                place.emplace(head, out.size());
+            out.push_back(statement);
+        } else {
+            out[at->second] += ", " + statement.substr(head.size());
+        }
+    }
+    return out;
+}
+
 // A write on the new authority that changes nothing, taken back at once: it fails when the other direction does not work.
-void add_canary(std::vector<std::string>& statements, model::Table const& authority, std::vector<std::string> const& key) {
+std::optional<std::string> canary(model::Table const& authority, std::vector<std::string> const& key) {
     auto const settable = std::ranges::find_if(authority.columns, [&](model::Column const& c) {
         return c.generated == 0 && c.identity != 'a' && std::ranges::find(key, c.name) == key.end();
     });
     if (settable == authority.columns.end())
-        return;
+        return std::nullopt;
     std::string columns;
     for (auto const& name : key)
         columns += (columns.empty() ? "" : ", ") + sql::quote_ident(name);
     auto const column = sql::quote_ident(settable->name);
-    statements.push_back("SAVEPOINT pgcarve_canary");
-    statements.push_back(fmt::format("UPDATE {0} SET {1} = {1} WHERE ({2}) IN (SELECT {2} FROM {0} LIMIT 1)",
-                                     authority.name.quoted(), column, columns));
-    statements.push_back("ROLLBACK TO SAVEPOINT pgcarve_canary");
-    statements.push_back("RELEASE SAVEPOINT pgcarve_canary");
+    return fmt::format("UPDATE {0} SET {1} = {1} WHERE ({2}) IN (SELECT {2} FROM {0} LIMIT 1)", authority.name.quoted(), column, columns);
 }
 
 std::string notify(std::string const& service, Authority to) {
@@ -115,8 +146,9 @@ private:
         }
         auto const inside = ddl::foreign_keys_inside(catalog_, setup_.tables);
         Step step = switch_base();
-        append(step.sql, ddl::hand_over_triggers(catalog_, setup_.tables, true));
-        append(step.sql, inside.add);
+        auto after = ddl::hand_over_triggers(catalog_, setup_.tables, true);
+        append(after, inside.add);
+        append(step.sql, merged(after));
         sequences(step, true);
         if (renamed_) {
             append(step.sql, ddl::legacy_view_statements(catalog_, setup_.tables));
@@ -131,7 +163,7 @@ private:
 
     void rollback() {
         Step step = switch_base();
-        append(step.sql, ddl::hand_over_triggers(catalog_, setup_.tables, false));
+        append(step.sql, merged(ddl::hand_over_triggers(catalog_, setup_.tables, false)));
         sequences(step, false);
         if (renamed_)
             append(step.sql, ddl::undo_legacy_view_statements(original_pairs()));
@@ -158,17 +190,21 @@ private:
     Step switch_base() {
         bool const forth = to_ == Authority::schema;
         Step step{switch_step,
-                  hand_over(machinery(service_, setup_, catalog_), setup_, to_),
+                  merged(hand_over(machinery(service_, setup_, catalog_), setup_, to_)),
                   renamed_ ? "ACCESS EXCLUSIVE on the service's tables, for milliseconds"
                            : "SHARE ROW EXCLUSIVE on the service's tables, for milliseconds: readers go on",
                   forth ? fmt::format("schema {} becomes the authority; writes to the old tables are refused or redirected", setup_.schema)
                         : fmt::format("schema {} becomes the authority again", setup_.shared_schema),
                   {}};
+        step.sql.emplace_back("SAVEPOINT pgcarve_canary");
         for (auto const& pair : setup_.tables) {
             auto const* const table = catalog_.find(forth ? pair.target : pair.source);
-            if (!pair.is_partition && table != nullptr)
-                add_canary(step.sql, *table, pair.key);
+            if (pair.is_partition || table == nullptr)
+                continue;
+            if (auto write = canary(*table, pair.key))
+                step.sql.push_back(*std::move(write));
         }
+        step.sql.emplace_back("ROLLBACK TO SAVEPOINT pgcarve_canary");
         return step;
     }
 

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "base/error.hpp"
+#include "ddl/text.hpp"
 
 namespace pgcarve::plan {
 
@@ -38,8 +39,11 @@ bool mirrors_forward(Setup const& setup) { return setup.dual_write == model::Dua
 // The new tables have foreign keys only while they are the authority. What is generated must not depend on the moment,
 // or it would differ from what is installed.
 Catalog without_target_keys(Catalog catalog, Setup const& setup) {
+    auto const is_target = [&](QName const& name) {
+        return std::ranges::find(setup.tables, name, &TablePair::target) != setup.tables.end();
+    };
     for (auto& table : catalog.tables) {
-        if (std::ranges::find(setup.tables, table.name, &TablePair::target) != setup.tables.end())
+        if (is_target(table.name) || (table.partition_of && is_target(*table.partition_of)))
             std::erase_if(table.constraints, [](model::Constraint const& c) { return c.type == 'f'; });
     }
     return catalog;
@@ -64,6 +68,18 @@ Catalog with_targets(Catalog const& catalog, std::vector<TablePair> const& pairs
         auto const* const source = catalog.find(pair.source);
         if (source != nullptr && catalog.find(pair.target) == nullptr)
             all.tables.push_back(planned(*source, pair, renamed));
+        if (source != nullptr && ddl::needs_guard(catalog, *source)) {
+            auto const guard = ddl::guard_name(pair.target);
+            if (catalog.find(guard) != nullptr)
+                continue;
+            auto table = planned(*source, pair, renamed);
+            table.name = guard;
+            table.kind = 'r';
+            table.partition_key.reset();
+            table.partition_of = pair.target;
+            table.partition_bound = "DEFAULT";
+            all.tables.push_back(std::move(table));
+        }
     }
     std::ranges::sort(all.tables, {}, &Table::name);
     return all;

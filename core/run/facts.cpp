@@ -49,7 +49,10 @@ std::optional<OldestWriter> oldest_writer(pg::Session& session, std::vector<std:
             " AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
             " AND l.relation IN ("}
             .add(oids_of(quoted_tables))
-            .add(") ORDER BY 4 DESC NULLS FIRST"));
+            // A transaction that ended meanwhile has no start any more, and its session a state; one that we may not
+            // look at has neither.
+            .add(") AND (a.xact_start IS NOT NULL OR p.gid IS NOT NULL OR (a.pid IS NOT NULL AND a.state IS NULL"
+                 " AND a.backend_type = 'client backend')) ORDER BY 4 DESC NULLS FIRST"));
     OldestWriter oldest;
     for (auto const row : rows) {
         if (!row.maybe("seconds"))

@@ -78,4 +78,64 @@ model::Verification verify_service(Context& context, std::string const& service,
     return verification;
 }
 
+namespace {
+
+control::ServiceState repairable(pg::Session& session, std::string const& service) {
+    control::require_current(session, control::embedded_migrations());
+    auto const state = control::Store{session}.service(service);
+    if (!state || !two_copies(*state))
+        throw Error{Exit::usage, "nothing-to-repair",
+                    fmt::format("service {} has one copy of its rows (phase {})", service,
+                                state ? cutover::text(state->phase) : "planned"),
+                    fmt::format("look with `pgcarve status {}`", service)};
+    return *state;
+}
+
+verify::RepairOptions repair_options(RepairRequest const& request) {
+    verify::RepairOptions options;
+    options.compare.tables = request.tables;
+    return options;
+}
+
+verify::RepairEvents repair_events(Context& context) {
+    verify::RepairEvents events;
+    events.compare.interrupted = [&context] { return context.interrupt.requested(); };
+    events.on_wait = [&context](int attempt, std::vector<pg::Blocker> const& blockers) {
+        context.events.warn(fmt::format("repair waits for a lock (try {}){}", attempt,
+                                        blockers.empty() ? "" : "; held by " + blockers.front().describe()));
+    };
+    return events;
+}
+
+} // namespace
+
+verify::RepairReport repair_plan(Context& context, RepairRequest const& request,
+                                 std::function<void(verify::RepairStatement const&)> const& statement) {
+    pg::Session session{context.shared("repair")};
+    auto const state = repairable(session, request.service);
+    auto events = repair_events(context);
+    events.statement = statement;
+    return verify::print_repairs(context.shared("repair"), request.service, oriented_pairs(state), repair_options(request), events);
+}
+
+verify::RepairReport repair_service(Context& context, RepairRequest const& request) {
+    pg::Session session{context.shared("repair")};
+    control::Lease const lease{context.shared("lease"), request.service, "repair", context.operator_name};
+    auto const state = repairable(session, request.service);
+    auto report = verify::repair(context.shared("repair"), request.service, oriented_pairs(state), repair_options(request), repair_events(context));
+    pg::Transaction transaction{session};
+    control::Store store{session};
+    store.check_lease(lease);
+    for (auto const& table : report.tables) {
+        store.note(lease, "repair", table.target.quoted(),
+                   {{"inserted", table.inserted}, {"updated", table.updated}, {"deleted", table.deleted}, {"remaining", table.remaining}});
+        if (table.remaining == 0)
+            store.resolve_findings(request.service, table.source.quoted(), "repair");
+    }
+    transaction.commit();
+    if (report.interrupted)
+        context.interrupt.check();
+    return report;
+}
+
 } // namespace pgcarve::run

@@ -1,6 +1,7 @@
 // Verification and repair of a service's tables as they stand now, whichever side is the authority.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -8,6 +9,7 @@
 #include "model/setup.hpp"
 #include "run/context.hpp"
 #include "verify/compare.hpp"
+#include "verify/repair.hpp"
 
 namespace pgcarve::run {
 
@@ -25,5 +27,17 @@ namespace pgcarve::run {
 // "not-proven" (exit 3) while the backfill runs.
 [[nodiscard]] model::Verification verify_service(Context& context, std::string const& service,
                                                  verify::CompareOptions const& options, verify::CompareEvents const& events);
+
+struct RepairRequest {
+    std::string service;
+    std::vector<std::string> tables; // empty: all
+};
+
+// Compares and hands out every statement that a repair would begin with; changes nothing.
+[[nodiscard]] verify::RepairReport repair_plan(Context& context, RepairRequest const& request,
+                                               std::function<void(verify::RepairStatement const&)> const& statement);
+
+// Repairs the follower under the service's lease; what was proven equal resolves its findings. Recorded in the journal.
+[[nodiscard]] verify::RepairReport repair_service(Context& context, RepairRequest const& request);
 
 } // namespace pgcarve::run
