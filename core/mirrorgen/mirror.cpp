@@ -112,17 +112,18 @@ public:
             sql.add("    DELETE FROM ").add(follower).add(" AS t WHERE NOT EXISTS (SELECT FROM ").add(authority);
             sql.add(" AS x WHERE ").add(same_key(key, "x", "t")).add(");\n");
         };
-        if (spec_.follower_referenced || !spec_.deferrable.empty()) {
-            // TRUNCATE would refuse a referenced table (what references the rows was truncated with them), and
-            // one whose constraints are still to be checked because the mirror deferred them.
+        if (spec_.follower_referenced) {
+            // TRUNCATE would refuse a referenced table; what references the rows was truncated with them.
+            sql.add(refuse_old_snapshot());
             for (auto const& child : spec_.referencing)
                 keep(child.follower, child.authority, child.key);
             keep(spec_.follower, spec_.authority, spec_.key);
-        } else if (leaf == nullptr) {
-            sql.add("    TRUNCATE ").add(spec_.follower).add(";\n");
-        } else if (leaf->counterpart) {
-            sql.add("    TRUNCATE ").add(*leaf->counterpart).add(";\n");
+        } else if (leaf == nullptr || leaf->counterpart) {
+            // It would also refuse a table with checks that are still to come because the mirror deferred them.
+            sql.add(set_constraints("IMMEDIATE"));
+            sql.add("    TRUNCATE ").add(leaf == nullptr ? spec_.follower : *leaf->counterpart).add(";\n").add(defer());
         } else {
+            sql.add(refuse_old_snapshot());
             keep(spec_.follower, spec_.authority, spec_.key);
         }
         // A trigger of the application may have written since.
@@ -152,14 +153,26 @@ private:
         return sql.add(statements).add("    RETURN NULL;\nEND\n").text();
     }
 
-    [[nodiscard]] Sql defer() const {
+    [[nodiscard]] Sql defer() const { return set_constraints("DEFERRED"); }
+
+    [[nodiscard]] Sql set_constraints(Sql::Fixed mode) const {
         Sql sql;
         if (spec_.deferrable.empty())
             return sql;
         sql.add("    SET CONSTRAINTS ");
         for (std::size_t i = 0; i < spec_.deferrable.size(); ++i)
             sql.add(i > 0 ? Sql::Fixed{", "} : Sql::Fixed{""}).add(spec_.deferrable[i]);
-        return sql.add(" DEFERRED;\n");
+        return sql.add(" ").add(mode).add(";\n");
+    }
+
+    // TRUNCATE empties a table whatever the snapshot, but the DELETE that stands for it at the follower would leave
+    // what the snapshot does not see.
+    [[nodiscard]] Sql refuse_old_snapshot() const {
+        Sql sql{"    IF "};
+        sql.add(old_snapshot).add(" THEN\n        RAISE EXCEPTION USING ERRCODE = '0A000',\n            MESSAGE = ");
+        sql.literal("table " + spec_.authority.quoted() + " is mirrored and can be truncated only in a READ COMMITTED transaction");
+        sql.add(",\n            HINT = ").literal("begin the transaction with ISOLATION LEVEL READ COMMITTED, or use DELETE");
+        return sql.add(";\n    END IF;\n");
     }
 
     // The fixed columns outside the key: OLD.c IS DISTINCT FROM NEW.c OR …

@@ -73,6 +73,21 @@ TEST_F(Mirror, AKeyThatAnOldSnapshotSeesTwice) {
     expect_equal("k, v");
 }
 
+TEST_F(Mirror, TruncateUnderAnOldSnapshotLeavesNothingBehind) {
+    mirror("t", "(k integer PRIMARY KEY, v text, u integer UNIQUE DEFERRABLE)");
+    auto old = Server::shared().connect(database_);
+    old.run("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM a.t");
+    session_.run("INSERT INTO a.t VALUES (1, 'x', 1)");
+    EXPECT_EQ(failure(old, "INSERT INTO a.t VALUES (2, 'y', 2); TRUNCATE a.t; COMMIT"), "");
+    expect_equal("k, v, u");
+    // A referenced follower cannot be truncated, and what is deleted instead might be hidden.
+    session_.run("CREATE TABLE f.child (k integer REFERENCES f.t)");
+    pair_.activate(session_, Direction::forward);
+    EXPECT_EQ(failure(session_, "BEGIN ISOLATION LEVEL REPEATABLE READ; TRUNCATE a.t"), "0A000");
+    session_.run("ROLLBACK; INSERT INTO a.t VALUES (3); TRUNCATE a.t");
+    expect_equal("k, v, u");
+}
+
 // The plans cached while the table was tiny, or for a huge statement, go by index ever after.
 TEST_F(Mirror, PlansNeverScanATable) {
     mirror("t", "(k integer PRIMARY KEY, u integer UNIQUE, v text)");
