@@ -91,7 +91,9 @@ Plan plan_cancel(std::string const& service, Setup const& setup, Catalog const& 
         auto const role = sql::quote_ident(*setup.role);
         // What it was granted on shared sequences would keep it.
         auto const there = fmt::format("EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = {})", sql::literal(*setup.role));
-        rest.sql.push_back(fmt::format("DO $$ BEGIN IF {} THEN DROP OWNED BY {}; DROP ROLE {}; END IF; END $$", there, role, role));
+        // Who made a role may grant it to himself; only a member may take back what it was granted.
+        rest.sql.push_back(fmt::format("DO $$ BEGIN IF {} THEN GRANT {} TO CURRENT_USER; DROP OWNED BY {}; DROP ROLE {}; END IF; END $$",
+                                       there, role, role, role));
         rest.why += (rest.why.empty() ? "" : "; ") + fmt::format("role {}, which `split` made, is dropped", *setup.role);
     }
     if (!rest.sql.empty())

@@ -29,6 +29,8 @@ struct Case {
     bool attempt_open = false;
 
     [[nodiscard]] bool planned() const { return !state || state->phase == cutover::Phase::planned; }
+    // Its schema, role and tables are yet to be made, or are being made.
+    [[nodiscard]] bool before_split() const { return planned() || state->phase == cutover::Phase::backfilling; }
     [[nodiscard]] bool copies() const { return service->strategy == model::Strategy::copy; }
 };
 

@@ -41,7 +41,7 @@ void database_rights(Examination& exam) {
         if (exam.session.query(Sql{"SELECT FROM pg_namespace WHERE nspname = 'pgcarve'"}).empty())
             missing.emplace_back("pgcarve (`init`)");
         for (auto const& one : exam.cases) {
-            if (one.planned() && !schema_exists(exam, one.service->schema))
+            if (one.before_split() && !schema_exists(exam, one.service->schema))
                 missing.push_back(fmt::format("{} (`split {}`)", sql::display_ident(one.service->schema), one.service->name));
         }
         if (missing.empty())
@@ -163,7 +163,7 @@ void ownership(Examination& exam, Case const& one, std::string const& id, Owned 
 }
 
 void owners_create(Examination& exam, Case const& one) {
-    if (!one.planned() || !schema_exists(exam, one.service->schema))
+    if (!one.before_split() || !schema_exists(exam, one.service->schema))
         return;
     exam.check("create-on-schema", one.service->name, "the tables' owners may have tables in the service's schema", [&] {
         std::set<std::string> owners{exam.catalog.role.name};

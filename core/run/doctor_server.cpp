@@ -191,8 +191,10 @@ void prepared_transactions(Examination& exam) {
     exam.check("prepared-transaction", exam.catalog.database, "no prepared transaction lies around", [&] {
         for (auto const row : exam.session.query(
                  Sql{"SELECT p.gid, p.owner, extract(epoch FROM clock_timestamp() - p.prepared)::float8 AS seconds,"
-                     " coalesce((SELECT array_agg(DISTINCT l.relation::text) FROM pg_locks l WHERE l.pid IS NULL AND l.granted"
-                     "  AND l.locktype = 'relation' AND l.virtualtransaction = '-1/' || p.transaction"
+                     // A prepared transaction keeps its session's virtual id until the server restarts.
+                     " coalesce((SELECT array_agg(DISTINCT l.relation::text) FROM pg_locks x JOIN pg_locks l"
+                     "  ON l.virtualtransaction = x.virtualtransaction WHERE x.pid IS NULL AND x.locktype = 'transactionid'"
+                     "  AND x.transactionid = p.transaction AND l.pid IS NULL AND l.granted AND l.locktype = 'relation'"
                      "  AND l.mode <> 'AccessShareLock'), '{}') AS relations"
                      " FROM pg_prepared_xacts p WHERE p.database = current_database() ORDER BY p.prepared"})) {
             auto const relations = row.array("relations");

@@ -42,7 +42,9 @@ std::optional<OldestWriter> oldest_writer(pg::Session& session, std::vector<std:
             " coalesce(a.usename, p.owner, '?') AS usename, coalesce(a.application_name, '') AS application,"
             " extract(epoch FROM clock_timestamp() - coalesce(a.xact_start, p.prepared))::float8 AS seconds"
             " FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid"
-            " LEFT JOIN pg_prepared_xacts p ON l.pid IS NULL AND l.virtualtransaction = '-1/' || p.transaction"
+            // A prepared transaction keeps its session's virtual id until the server restarts; the lock on its own id tells it.
+            " LEFT JOIN (pg_prepared_xacts p JOIN pg_locks x ON x.locktype = 'transactionid' AND x.pid IS NULL"
+            "  AND x.transactionid = p.transaction) ON l.pid IS NULL AND x.virtualtransaction = l.virtualtransaction"
             " WHERE l.locktype = 'relation' AND l.granted AND l.mode IN ('RowExclusiveLock', 'ShareLock',"
             " 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')"
             " AND l.pid IS DISTINCT FROM pg_backend_pid()"
