@@ -145,16 +145,18 @@ private:
             plan_.steps.insert(plan_.steps.end(), across.validate.begin(), across.validate.end());
         }
         auto const inside = ddl::foreign_keys_inside(catalog_, setup_.tables);
-        Step step = switch_base();
-        auto after = ddl::hand_over_triggers(catalog_, setup_.tables, true);
-        append(after, inside.add);
-        append(step.sql, merged(after));
-        sequences(step, true);
+        auto triggers = ddl::hand_over_triggers(catalog_, setup_.tables, true);
+        Step step = new_switch();
         if (renamed_) {
-            append(step.sql, ddl::legacy_view_statements(catalog_, setup_.tables));
+            rebuilt(step, setup_, with_held_names(setup_), ddl::legacy_view_statements(catalog_, setup_.tables), triggers);
             auto const notices = ddl::legacy_view_notices(catalog_, setup_.tables);
             plan_.notices.insert(plan_.notices.end(), notices.begin(), notices.end());
+        } else {
+            flipped(step);
         }
+        append(triggers, inside.add);
+        append(step.sql, merged(triggers));
+        sequences(step, true);
         step.sql.push_back(notify(service_, to_));
         plan_.steps.push_back(std::move(step));
         plan_.steps.insert(plan_.steps.end(), inside.validate.begin(), inside.validate.end());
@@ -162,11 +164,14 @@ private:
     }
 
     void rollback() {
-        Step step = switch_base();
-        append(step.sql, merged(ddl::hand_over_triggers(catalog_, setup_.tables, false)));
+        auto triggers = ddl::hand_over_triggers(catalog_, setup_.tables, false);
+        Step step = new_switch();
         sequences(step, false);
         if (renamed_)
-            append(step.sql, ddl::undo_legacy_view_statements(original_pairs()));
+            rebuilt(step, setup_, original_names(), ddl::undo_legacy_view_statements(original_names().tables), triggers);
+        else
+            flipped(step);
+        append(step.sql, merged(triggers));
         step.sql.push_back(notify(service_, to_));
         plan_.steps.push_back(std::move(step));
         auto drop = ddl::foreign_keys_inside(catalog_, setup_.tables).drop;
@@ -177,35 +182,70 @@ private:
         plan_.steps.push_back(hook_step(to_));
     }
 
-    // The names before the old table stepped aside.
-    [[nodiscard]] std::vector<model::TablePair> original_pairs() const {
-        auto pairs = setup_.tables;
-        for (auto& pair : pairs) {
+    // The names before the old tables stepped aside.
+    [[nodiscard]] Setup original_names() const {
+        auto setup = setup_;
+        for (auto& pair : setup.tables) {
             if (!pair.is_partition)
                 pair.source = {pair.source.schema, pair.target.name};
         }
-        return pairs;
+        return setup;
     }
 
-    Step switch_base() {
+    [[nodiscard]] Step new_switch() const {
         bool const forth = to_ == Authority::schema;
-        Step step{switch_step,
-                  merged(hand_over(machinery(service_, setup_, catalog_), setup_, to_)),
-                  renamed_ ? "ACCESS EXCLUSIVE on the service's tables, for milliseconds"
-                           : "SHARE ROW EXCLUSIVE on the service's tables, for milliseconds: readers go on",
-                  forth ? fmt::format("schema {} becomes the authority; writes to the old tables are refused or redirected", setup_.schema)
-                        : fmt::format("schema {} becomes the authority again", setup_.shared_schema),
-                  {}};
+        return {switch_step,
+                {},
+                renamed_ ? "ACCESS EXCLUSIVE on the service's tables, for milliseconds"
+                         : "SHARE ROW EXCLUSIVE on the service's tables, for milliseconds: readers go on",
+                forth ? fmt::format("schema {} becomes the authority; writes to the old tables are refused or redirected", setup_.schema)
+                      : fmt::format("schema {} becomes the authority again", setup_.shared_schema),
+                {}};
+    }
+
+    // Mirrors and fences stay as they are installed: one side is disabled, the other enabled.
+    void flipped(Step& step) const {
+        append(step.sql, merged(hand_over(machinery(service_, setup_, catalog_), setup_, to_)));
+        canaries(step, setup_);
+    }
+
+    // The old tables change their names, which stand in the mirrors: these are made anew. The application's triggers on
+    // the old tables are set while they still have the names that `triggers` knows; what is left of it comes later.
+    void rebuilt(Step& step, Setup const& before, Setup const& after, std::vector<std::string> const& rename,
+                 std::vector<std::string>& triggers) const {
+        std::vector<std::string> on_target;
+        for (auto const& statement : triggers) {
+            auto const head = alter_head(statement);
+            bool const target = std::ranges::none_of(before.tables, [&](model::TablePair const& p) {
+                return head == "ALTER TABLE ONLY " + p.source.quoted() + " ";
+            });
+            (target ? on_target : step.sql).push_back(statement);
+        }
+        triggers = std::move(on_target);
+        for (auto const& drop : drop_steps(machinery(service_, before, catalog_)))
+            append(step.sql, drop.sql);
+        append(step.sql, rename);
+        auto const all = machinery(service_, after, with_new_names(catalog_, before.tables, after.tables));
+        for (auto const& state : expected(all, after, to_))
+            append(step.sql, mirrorgen::install(*state.machinery, state.enabled));
+        canaries(step, after);
+    }
+
+    void canaries(Step& step, Setup const& names) const {
         step.sql.emplace_back("SAVEPOINT pgcarve_canary");
-        for (auto const& pair : setup_.tables) {
-            auto const* const table = catalog_.find(forth ? pair.target : pair.source);
-            if (pair.is_partition || table == nullptr)
+        for (std::size_t i = 0; i < setup_.tables.size(); ++i) {
+            auto const& now = setup_.tables[i];
+            auto const& then = names.tables[i];
+            bool const forth = to_ == Authority::schema;
+            auto const* const table = catalog_.find(forth ? now.target : now.source);
+            if (now.is_partition || table == nullptr)
                 continue;
-            if (auto write = canary(*table, pair.key))
+            auto named = *table;
+            named.name = forth ? then.target : then.source;
+            if (auto write = canary(named, now.key))
                 step.sql.push_back(*std::move(write));
         }
         step.sql.emplace_back("ROLLBACK TO SAVEPOINT pgcarve_canary");
-        return step;
     }
 
     void sequences(Step& step, bool forth) const {

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "base/error.hpp"
+#include "ddl/move.hpp"
 #include "ddl/text.hpp"
 
 namespace pgcarve::plan {
@@ -83,6 +84,37 @@ Catalog with_targets(Catalog const& catalog, std::vector<TablePair> const& pairs
     }
     std::ranges::sort(all.tables, {}, &Table::name);
     return all;
+}
+
+Catalog with_new_names(Catalog const& catalog, std::vector<TablePair> const& from, std::vector<TablePair> const& to) {
+    std::map<QName, QName> renamed;
+    for (std::size_t i = 0; i < from.size(); ++i) {
+        if (from[i].source != to[i].source)
+            renamed.emplace(from[i].source, to[i].source);
+    }
+    auto const apply = [&](QName& name) {
+        auto const at = renamed.find(name);
+        if (at != renamed.end())
+            name = at->second;
+    };
+    auto all = catalog;
+    for (auto& table : all.tables) {
+        apply(table.name);
+        if (table.partition_of)
+            apply(*table.partition_of);
+        for (auto& constraint : table.constraints)
+            apply(constraint.referenced);
+    }
+    std::ranges::sort(all.tables, {}, &Table::name);
+    return all;
+}
+
+Setup with_held_names(Setup setup) {
+    for (auto& pair : setup.tables) {
+        if (!pair.is_partition)
+            pair.source = ddl::aside_name(pair.source);
+    }
+    return setup;
 }
 
 std::vector<PairMachinery> machinery(std::string const& service, Setup const& setup, Catalog const& now) {

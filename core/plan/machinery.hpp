@@ -21,6 +21,13 @@ namespace pgcarve::plan {
 // under the target's name, without foreign keys.
 [[nodiscard]] model::Catalog with_targets(model::Catalog const& catalog, std::vector<model::TablePair> const& pairs);
 
+// `catalog` after the tables named in `from` got the names in `to` (same order).
+[[nodiscard]] model::Catalog with_new_names(model::Catalog const& catalog, std::vector<model::TablePair> const& from,
+                                            std::vector<model::TablePair> const& to);
+
+// The setup while the old tables stand aside for the views that took their names.
+[[nodiscard]] model::Setup with_held_names(model::Setup setup);
+
 struct PairMachinery {
     model::TablePair pair; // a root
     mirrorgen::Machinery forward_mirror;

@@ -145,6 +145,11 @@ std::vector<Step> move_incoming_keys(Setup const& setup, model::Catalog const& c
     return steps;
 }
 
+QName retired_name(Setup const& setup, TablePair const& pair) {
+    bool const aside = setup.legacy == model::Legacy::view && !pair.is_partition;
+    return aside ? pair.source : held_name(pair.source);
+}
+
 std::vector<std::string> retire_statements(Setup const& setup, model::Catalog const& catalog) {
     std::vector<std::string> statements;
     for (auto const& incoming : incoming_keys(setup, catalog)) {
@@ -173,9 +178,9 @@ std::vector<std::string> retire_statements(Setup const& setup, model::Catalog co
     }
     for (auto const& pair : setup.tables) {
         auto const* const source = catalog.find(pair.source);
-        if (source != nullptr)
-            statements.push_back(fmt::format("ALTER TABLE {} RENAME TO {}", pair.source.quoted(),
-                                             sql::quote_ident(held_name(pair.source).name)));
+        auto const held = retired_name(setup, pair);
+        if (source != nullptr && held != pair.source)
+            statements.push_back(fmt::format("ALTER TABLE {} RENAME TO {}", pair.source.quoted(), sql::quote_ident(held.name)));
     }
     return statements;
 }
@@ -195,7 +200,7 @@ std::vector<std::string> purge_statements(Setup const& setup, model::Catalog con
 std::string retarget_view(std::string const& definition, Setup const& setup) {
     auto text = definition;
     for (auto const& pair : setup.tables) {
-        auto const held = held_name(pair.source);
+        auto const held = retired_name(setup, pair);
         text = replace_name(text, held.display(), pair.target.display());
         // Columns are written held_name.column: the new table has the old table's bare name.
         text = replace_name(text, sql::display_ident(held.name), sql::display_ident(pair.target.name));

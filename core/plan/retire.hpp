@@ -17,6 +17,9 @@ namespace pgcarve::plan {
 
 // The name under which the old table is held.
 [[nodiscard]] sql::QName held_name(sql::QName const& source);
+// The name that an old table has after `complete`: one that stands aside for a view keeps the name it has.
+// `setup` with the names of now, as in all functions below but purge_statements.
+[[nodiscard]] sql::QName retired_name(model::Setup const& setup, model::TablePair const& pair);
 
 struct Dependants {
     std::vector<sql::QName> views;              // ordinary views, to be pointed at the new tables, dependants last

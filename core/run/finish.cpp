@@ -68,7 +68,7 @@ public:
             interrupted(*open);
         if (!open && (!now || now->phase != Phase::schema_live))
             wrong_phase(now, "`complete` retires the old side after a cutover");
-        auto plan = open ? open->plan : plan::plan_complete(service_, *now->setup, catalog::read_catalog(session_), view_definitions(*now));
+        auto plan = open ? open->plan : plan::plan_complete(service_, current_names(*now), catalog::read_catalog(session_), view_definitions(*now));
         refuse_if_told(plan);
         if (!confirm_(plan))
             return {.confirmed = false};
@@ -141,20 +141,21 @@ private:
     std::vector<plan::ViewDefinition> view_definitions(control::ServiceState const& now) {
         std::vector<plan::ViewDefinition> found;
         auto const catalog = catalog::read_catalog(session_);
-        auto const dependants = plan::dependants(*now.setup, catalog);
+        auto const setup = current_names(now);
+        auto const dependants = plan::dependants(setup, catalog);
         if (dependants.views.empty() && dependants.materialized_views.empty())
             return found;
         std::vector<std::string> tables;
-        for (auto const& pair : now.setup->tables)
+        for (auto const& pair : setup.tables)
             tables.push_back(pair.source.quoted());
         for (int attempt = 1;; ++attempt) {
             try {
                 pg::Transaction transaction{session_};
                 transaction.lock_timeout(base::Millis{200});
-                for (auto const& pair : now.setup->tables) {
-                    if (catalog.find(pair.source) != nullptr)
-                        session_.run(fmt::format("ALTER TABLE {} RENAME TO {}", pair.source.quoted(),
-                                                 sql::quote_ident(plan::held_name(pair.source).name)));
+                for (auto const& pair : setup.tables) {
+                    auto const held = plan::retired_name(setup, pair);
+                    if (catalog.find(pair.source) != nullptr && held != pair.source)
+                        session_.run(fmt::format("ALTER TABLE {} RENAME TO {}", pair.source.quoted(), sql::quote_ident(held.name)));
                 }
                 for (auto const& views : {dependants.views, dependants.materialized_views}) {
                     for (auto const& view : views)

@@ -4,7 +4,7 @@
 
 #include "catalog/reader.hpp"
 #include "control/migrations.hpp"
-#include "plan/retire.hpp"
+#include "plan/machinery.hpp"
 #include "run/facts.hpp"
 
 namespace pgcarve::run {
@@ -16,13 +16,8 @@ using cutover::Phase;
 
 model::Setup current_names(control::ServiceState const& state) {
     auto setup = state.setup.value_or(model::Setup{});
-    if (setup.legacy == model::Legacy::view && setup.strategy == model::Strategy::copy && state.authority == Authority::schema) {
-        for (auto& pair : setup.tables) {
-            if (!pair.is_partition)
-                pair.source = plan::held_name(pair.source);
-        }
-    }
-    return setup;
+    bool const aside = setup.legacy == model::Legacy::view && setup.strategy == model::Strategy::copy && state.authority == Authority::schema;
+    return aside ? plan::with_held_names(std::move(setup)) : setup;
 }
 
 std::vector<model::TablePair> oriented_pairs(control::ServiceState const& state) {
