@@ -59,6 +59,7 @@ std::string check(Spec const& spec) {
 
 Machinery fence(Spec const& spec) {
     Machinery made;
+    made.owners = spec.owners;
     std::vector<std::string> settings{"search_path=pg_catalog, pg_temp"};
     auto check_settings = settings;
     check_settings.emplace_back("enable_seqscan=off");

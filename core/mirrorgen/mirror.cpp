@@ -356,7 +356,7 @@ private:
 
 class Builder {
 public:
-    explicit Builder(Spec const& spec) : spec_{spec}, bodies_{spec} {}
+    explicit Builder(Spec const& spec) : spec_{spec}, bodies_{spec} { made_.owners = spec.owners; }
 
     Machinery build() {
         bool const replaces = spec_.deferrable_key.has_value();

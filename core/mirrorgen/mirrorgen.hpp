@@ -45,6 +45,7 @@ struct Trigger {
 
 // What one direction of one pair is made of: its mirror, or its fence.
 struct Machinery {
+    std::vector<std::string> owners; // of the tables: they may execute the functions
     std::vector<Function> functions;
     std::vector<Trigger> triggers;
 };

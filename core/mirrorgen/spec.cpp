@@ -134,6 +134,10 @@ Spec make_spec(std::string service, Direction direction, model::Table const& aut
     spec.direction = direction;
     spec.authority = authority.name;
     spec.follower = follower.name;
+    for (auto const& owner : {authority.owner, follower.owner}) {
+        if (!owner.empty() && std::ranges::find(spec.owners, owner) == spec.owners.end())
+            spec.owners.push_back(owner);
+    }
     spec.authority_partitioned = authority.kind == 'p';
     spec.follower_partitioned = follower.kind == 'p';
     spec.authority_partitions = partitions_of(authority, follower, catalog);

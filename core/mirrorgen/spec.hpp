@@ -55,6 +55,8 @@ struct Spec {
     Direction direction = Direction::forward;
     sql::QName authority;
     sql::QName follower;
+    // Owners of the two: whoever adds a partition clones the row triggers, which takes EXECUTE on their functions.
+    std::vector<std::string> owners;
     bool authority_partitioned = false;
     bool follower_partitioned = false;
     std::vector<Partition> authority_partitions; // all levels

@@ -84,6 +84,8 @@ std::vector<std::string> install(Machinery const& machinery, bool enabled) {
     for (auto const& function : machinery.functions) {
         statements.push_back(create_function(function));
         statements.push_back(revoke_function(function));
+        for (auto const& owner : machinery.owners)
+            statements.push_back(Sql{"GRANT EXECUTE ON FUNCTION "}.add(function.name).add("() TO ").add(sql::Ident{owner}).text());
     }
     for (auto const& trigger : machinery.triggers) {
         statements.push_back(drop_trigger(trigger));

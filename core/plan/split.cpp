@@ -183,9 +183,150 @@ Plan plan_split(model::BoundaryMap const& map, model::Service const& service, Ow
     return plan;
 }
 
-Plan plan_reconcile(model::BoundaryMap const& /*map*/, std::string const& service, Setup const& setup,
-                    Ownership const& /*ownership*/, Catalog const& /*catalog*/) {
-    return Plan{service, "reconcile", setup.tables, {}, {}, {}};
+namespace {
+
+// Brings one service's follower in step with what its authority's tables have become.
+class Reconciler {
+public:
+    Reconciler(std::string const& service, Setup const& setup, cutover::Authority authority, Catalog const& catalog)
+        : service_{service}
+        , setup_{setup}
+        , authority_{authority}
+        , catalog_{catalog}
+        , after_{setup}
+        , plan_{service, "reconcile", {}, {}, {}, {}} {}
+
+    Reconciliation run() {
+        bool const shared = authority_ == cutover::Authority::shared;
+        for (auto const& pair : setup_.tables) {
+            if (pair.is_partition)
+                continue;
+            auto const* const authority = catalog_.find(shared ? pair.source : pair.target);
+            auto const* const follower = catalog_.find(shared ? pair.target : pair.source);
+            if (authority == nullptr || follower == nullptr) {
+                refuse((authority == nullptr ? pair.source : pair.target).display(), "is not there any more", "rename it back, or cancel the service");
+                continue;
+            }
+            table(*authority, *follower);
+            if (shared)
+                partitions(*authority, *follower);
+        }
+        record();
+        plan_.tables = after_.tables;
+        if (!changed_.empty() && !refused_)
+            rebuild();
+        return {std::move(plan_), std::move(after_)};
+    }
+
+private:
+    void refuse(std::string object, std::string text, std::string hint) {
+        refused_ = true;
+        plan_.notices.push_back({true, std::move(object), std::move(text), std::move(hint)});
+    }
+
+    void table(model::Table const& authority, model::Table const& follower) {
+        Step step{"mend:" + authority.name.display(), {}, "ACCESS EXCLUSIVE on " + follower.name.display(),
+                  follower.name.display() + " follows:", {}};
+        for (auto const& difference : ddl::describe_difference(follower, authority, follower.name)) {
+            step.why += " " + difference.text + ";";
+            if (difference.mend.empty())
+                refuse(authority.name.display(), difference.text, "there is no safe way to mend it: cancel the service and split it again, or take it back");
+            else
+                step.sql.push_back(difference.mend);
+        }
+        if (step.sql.empty())
+            return;
+        // The mirror would write columns that are gone, or leave out new ones, until it is made anew.
+        changed_.push_back(authority.name);
+        plan_.steps.push_back(std::move(step));
+    }
+
+    void partitions(model::Table const& source, model::Table const& target) {
+        std::vector<TablePair> fresh;
+        for (auto const* const partition : catalog_.partitions(source)) {
+            bool const known = std::ranges::find(setup_.tables, partition->name, &TablePair::source) != setup_.tables.end();
+            if (known)
+                continue;
+            auto pair = ddl::make_pair(*partition, setup_.schema);
+            after_.tables.push_back(pair);
+            bool const below_fresh = std::ranges::any_of(fresh, [&](TablePair const& p) { return partition->partition_of == p.source; });
+            if (!below_fresh)
+                fresh.push_back(std::move(pair));
+        }
+        for (auto const& gone : ddl::describe_partitions(catalog_, source, target)) {
+            if (!gone.mend.empty())
+                plan_.notices.push_back({false, source.name.display(), gone.text, gone.mend});
+        }
+        if (fresh.empty())
+            return;
+        append(plan_.steps, ddl::carry_new_partition_steps(catalog_, after_.tables, fresh));
+        changed_.push_back(source.name);
+    }
+
+    // What will be set up: every column that both sides have then.
+    void record() {
+        bool const shared = authority_ == cutover::Authority::shared;
+        for (auto& pair : after_.tables) {
+            auto const* const authority = catalog_.find(shared ? pair.source : pair.target);
+            if (authority == nullptr)
+                continue;
+            pair.columns = ddl::make_pair(*authority, setup_.schema).columns;
+            after_.signatures[pair.source.quoted()] = ddl::table_signature(catalog_, *authority);
+        }
+    }
+
+    // Mirrors of the changed tables for their new shape; then their rows are compared and repaired, since what was
+    // written to a new column before the mirror knew it is on one side only.
+    void rebuild() {
+        bool const shared = authority_ == cutover::Authority::shared;
+        auto known = catalog_;
+        for (auto const& pair : after_.tables) {
+            auto const* const authority = catalog_.find(shared ? pair.source : pair.target);
+            if (authority == nullptr)
+                continue;
+            // The follower as it will be: what it lacks today comes from the authority.
+            if (std::ranges::find(changed_, authority->name) != changed_.end() || pair.is_partition) {
+                auto const& follower = shared ? pair.target : pair.source;
+                auto const at = std::ranges::find(known.tables, follower, &model::Table::name);
+                if (at != known.tables.end())
+                    at->columns = authority->columns;
+            }
+        }
+        known = with_targets(known, after_.tables);
+        for (auto const& one : machinery(service_, after_, known)) {
+            auto const& authority = shared ? one.pair.source : one.pair.target;
+            if (std::ranges::find(changed_, authority) == changed_.end())
+                continue;
+            Step step{"mirror:" + one.pair.source.display(), {}, "ACCESS EXCLUSIVE on " + one.pair.source.display(),
+                      "its mirror is made anew for the columns and partitions it has now", {}};
+            std::vector<PairMachinery> const single{one};
+            for (auto const& state : expected(single, after_, authority_)) {
+                auto const install = mirrorgen::install(*state.machinery, state.enabled);
+                step.sql.insert(step.sql.end(), install.begin(), install.end());
+            }
+            plan_.steps.push_back(std::move(step));
+            plan_.steps.push_back({"repair:" + one.pair.source.display(), {}, "ROW SHARE on " + one.pair.source.display(),
+                                   "rows that differ since the change are made equal", {}});
+        }
+        plan_.steps.push_back({"setup", {}, "", "what is set up is recorded", {}});
+    }
+
+    std::string const& service_;
+    Setup const& setup_;
+    cutover::Authority authority_;
+    Catalog const& catalog_;
+    Setup after_;
+    Plan plan_;
+    std::vector<QName> changed_; // authority's tables
+    bool refused_ = false;
+};
+
+} // namespace
+
+Reconciliation plan_reconcile(std::string const& service, Setup const& setup, cutover::Authority authority, Catalog const& catalog) {
+    if (setup.strategy == model::Strategy::move)
+        return {Plan{service, "reconcile", setup.tables, {}, {}, {}}, setup};
+    return Reconciler{service, setup, authority, catalog}.run();
 }
 
 } // namespace pgcarve::plan

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "cutover/phase.hpp"
 #include "model/boundary.hpp"
 #include "model/catalog.hpp"
 #include "model/plan.hpp"
@@ -28,9 +29,14 @@ namespace pgcarve::plan {
 [[nodiscard]] model::Plan plan_split(model::BoundaryMap const& map, model::Service const& service, Ownership const& ownership,
                                      model::Catalog const& catalog);
 
-// For a service that is split already: what the source's tables got since (columns, partitions) is added to the target,
-// mirrors are made anew, and the touched tables are copied again. Empty steps: nothing changed.
-[[nodiscard]] model::Plan plan_reconcile(model::BoundaryMap const& map, std::string const& service, model::Setup const& setup,
-                                         Ownership const& ownership, model::Catalog const& catalog);
+struct Reconciliation {
+    model::Plan plan;    // empty steps: nothing changed
+    model::Setup after;  // what will be set up then
+};
+
+// For a service that is split already: what the authority's tables got since (columns, partitions) is given to the follower,
+// their mirrors are made anew, and their rows compared and repaired. `setup` with the names of now.
+[[nodiscard]] Reconciliation plan_reconcile(std::string const& service, model::Setup const& setup, cutover::Authority authority,
+                                            model::Catalog const& catalog);
 
 } // namespace pgcarve::plan

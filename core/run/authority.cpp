@@ -131,7 +131,7 @@ private:
             throw Error{Exit::needs_decision, "attempt-open",
                         fmt::format("a {} of {} was interrupted after {} of {} steps", open->verb, request_.service,
                                     open->done.size(), open->plan.steps.size()),
-                        fmt::format("run `pgcarve {} {}` to finish it", open->verb, request_.service)};
+                        fmt::format("run `{}` to finish it", rerun_command(open->verb, request_.service))};
     }
 
     bool was_last(std::string const& verb) {

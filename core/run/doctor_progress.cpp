@@ -125,7 +125,7 @@ void drifted(Examination& exam, Case const& one) {
     auto const setup = current_names(*one.state);
     if (one.planned() || one.state->phase == Phase::completed || one.attempt_open)
         return;
-    auto const changes = drift(setup, exam.catalog);
+    auto const changes = drift(setup, exam.catalog, one.state->authority);
     exam.check("drift", name, "the tables are as they were when their mirror was made", [&] {
         for (auto const& sentence : changes)
             exam.add({.level = DoctorLevel::problem,

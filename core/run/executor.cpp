@@ -18,8 +18,14 @@ std::function<void(int, std::vector<pg::Blocker> const&)> announce_wait(Context&
     };
 }
 
+std::string rerun_command(std::string const& verb, std::string const& service) {
+    if (verb == "purge")
+        return fmt::format("pgcarve complete {} --purge", service);
+    return fmt::format("pgcarve {} {}", verb == "reconcile" ? "split" : verb, service);
+}
+
 void explain(pg::SqlError const& e, std::string const& verb, std::string const& service, std::string const& step) {
-    auto const again = fmt::format("`pgcarve {} {}`", verb, service);
+    auto const again = fmt::format("`{}`", rerun_command(verb, service));
     if (e.sqlstate() == pg::sqlstate::insufficient_privilege)
         throw Error{Exit::needs_decision, "missing-privilege", fmt::format("{}: {}", step, e.message()),
                     fmt::format("grant what is missing (`pgcarve doctor {}` prints the SQL), then run {} again", service, again)}

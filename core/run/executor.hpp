@@ -46,6 +46,9 @@ private:
 // Waits politely and tells the operator who blocks.
 [[nodiscard]] std::function<void(int, std::vector<pg::Blocker> const&)> announce_wait(Context& context, std::string what);
 
+// What an operator types to go on with an attempt of `verb`.
+[[nodiscard]] std::string rerun_command(std::string const& verb, std::string const& service);
+
 // Turns a refusal by the server into an error that says which step failed and what to type.
 [[noreturn]] void explain(pg::SqlError const& e, std::string const& verb, std::string const& service, std::string const& step);
 

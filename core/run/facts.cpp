@@ -52,9 +52,9 @@ std::optional<OldestWriter> oldest_writer(pg::Session& session, std::vector<std:
             " AND l.relation IN ("}
             .add(oids_of(quoted_tables))
             // A transaction that ended meanwhile has no start any more, and its session a state; one that we may not
-            // look at has neither.
+            // look at has neither, nor a type.
             .add(") AND (a.xact_start IS NOT NULL OR p.gid IS NOT NULL OR (a.pid IS NOT NULL AND a.state IS NULL"
-                 " AND a.backend_type = 'client backend')) ORDER BY 4 DESC NULLS FIRST"));
+                 " AND coalesce(a.backend_type, 'client backend') = 'client backend')) ORDER BY 4 DESC NULLS FIRST"));
     OldestWriter oldest;
     for (auto const row : rows) {
         if (!row.maybe("seconds"))
@@ -132,7 +132,7 @@ std::vector<std::string> machinery_drift(pg::Session& session, std::string const
     return found;
 }
 
-std::vector<std::string> drift(model::Setup const& setup, model::Catalog const& catalog) {
+std::vector<std::string> drift(model::Setup const& setup, model::Catalog const& catalog, cutover::Authority authority) {
     std::vector<std::string> found;
     if (setup.strategy == model::Strategy::move)
         return found;
@@ -145,11 +145,14 @@ std::vector<std::string> drift(model::Setup const& setup, model::Catalog const& 
         }
         if (pair.is_partition)
             continue;
-        auto differences = ddl::describe_difference(*source, *target, pair.target);
+        bool const shared = authority == cutover::Authority::shared;
+        auto const* const leads = shared ? source : target;
+        auto const* const follows = shared ? target : source;
+        auto differences = ddl::describe_difference(*follows, *leads, follows->name);
         auto const partitions = ddl::describe_partitions(catalog, *source, *target);
         differences.insert(differences.end(), partitions.begin(), partitions.end());
         for (auto const& difference : differences)
-            found.push_back(fmt::format("{}: {}{}{}", pair.source.display(), difference.text, difference.mend.empty() ? "" : "; mend: ",
+            found.push_back(fmt::format("{}: {}{}{}", leads->name.display(), difference.text, difference.mend.empty() ? "" : "; mend: ",
                                         difference.mend));
     }
     return found;
@@ -181,7 +184,7 @@ cutover::GateFacts collect_facts(pg::Session& session, control::ServiceState con
     facts.verification_known = true;
     facts.last_verification = history.last;
     facts.unresolved_findings = history.unresolved;
-    facts.drift = drift(setup, catalog);
+    facts.drift = drift(setup, catalog, state.authority);
     facts.unreadable_sequences = unreadable_sequences(session, setup);
     facts.role_lacks = setup.role && !rollback ? role_lacks(session, *setup.role, setup) : std::vector<std::string>{};
     facts.reverse_lacks = facts.drift->empty() ? machinery_drift(session, state.name, setup, state.authority, catalog)

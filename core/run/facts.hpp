@@ -36,7 +36,8 @@ struct OldestWriter {
 
 // Tables whose definitions are no longer those that the mirror was made for, or whose two sides differ; one
 // sentence each. `catalog` is today's.
-[[nodiscard]] std::vector<std::string> drift(model::Setup const& setup, model::Catalog const& catalog);
+[[nodiscard]] std::vector<std::string> drift(model::Setup const& setup, model::Catalog const& catalog,
+                                             cutover::Authority authority);
 
 // One digest over the signatures of all tables of the service, both sides.
 [[nodiscard]] std::string service_signature(model::Setup const& setup, model::Catalog const& catalog);

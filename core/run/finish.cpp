@@ -120,7 +120,7 @@ private:
         throw Error{Exit::needs_decision, "attempt-open",
                     fmt::format("a {} of {} was interrupted after {} of {} steps", open.verb, service_, open.done.size(),
                                 open.plan.steps.size()),
-                    fmt::format("run `pgcarve {} {}` to finish it", open.verb, service_)};
+                    fmt::format("run `{}` to finish it", rerun_command(open.verb, service_))};
     }
 
     void refuse_if_told(model::Plan const& plan) const {

@@ -12,6 +12,7 @@
 #include "run/executor.hpp"
 #include "run/facts.hpp"
 #include "run/verification.hpp"
+#include "verify/repair.hpp"
 
 namespace pgcarve::run {
 
@@ -73,9 +74,11 @@ public:
             throw Error{Exit::needs_decision, "attempt-open",
                         fmt::format("a {} of {} was interrupted after {} of {} steps", open->verb, service_, open->done.size(),
                                     open->plan.steps.size()),
-                        fmt::format("run `pgcarve {} {}` to finish it", open->verb, service_)};
+                        fmt::format("run `{}` to finish it", rerun_command(open->verb, service_))};
         auto const phase = now ? now->phase : Phase::planned;
-        if (!open && phase != Phase::planned)
+        if (open && open->verb == "reconcile")
+            drop_stale(*open);
+        if ((!open || open->verb == "reconcile") && phase != Phase::planned)
             return again(*now);
         auto const& service = context_.service(service_);
         auto const catalog = catalog::read_catalog(session_);
@@ -104,17 +107,26 @@ private:
                         fmt::format("`pgcarve status {}` says what comes next; nothing was touched", service_)};
         auto const catalog = catalog::read_catalog(session_);
         auto setup = current_names(now);
-        auto const plan = plan::plan_reconcile(context_.map, service_, setup, plan::resolve(context_.map, catalog), catalog);
+        auto reconciliation = plan::plan_reconcile(service_, setup, now.authority, catalog);
+        auto const& plan = reconciliation.plan;
         SplitOutcome outcome{.already = plan.steps.empty(), .phase = std::string{cutover::text(now.phase)},
                              .next = fmt::format("pgcarve verify {}", service_)};
+        refuse_if_told(plan);
         if (plan.steps.empty())
             return outcome;
-        refuse_if_told(plan);
         if (!confirm_(plan))
             return {.confirmed = false};
         control::Lease const lease{context_.shared("lease"), service_, "split", context_.operator_name};
         execute(lease, begin(lease, plan), outcome);
         return outcome;
+    }
+
+    // A reconciliation that stopped is planned anew, from what is there: its steps may no longer be the right ones.
+    void drop_stale(control::Attempt const& open) {
+        control::Lease const lease{context_.shared("lease"), service_, "split", context_.operator_name};
+        pg::Transaction transaction{session_};
+        control::Store{session_}.finish_attempt(lease, open, true, {{"why", "planned anew"}});
+        transaction.commit();
     }
 
     control::Attempt begin(control::Lease const& lease, model::Plan const& plan) {
@@ -135,6 +147,8 @@ private:
         executor.inside("phase:dual_writing", [&](model::Step const&) {
             control::Store{session_}.advance(lease, Event::backfilled, Phase::backfilling);
         });
+        executor.alone("repair", [&](model::Step const& step) { repair(step); });
+        executor.inside("setup", [&](model::Step const&) { control::Store{session_}.save_setup(lease, reconciled_setup()); });
         executor.alone("backfill", [&](model::Step const& step) { outcome.rows += backfill(lease, executor, step); });
         executor.run();
         executor.finish({{"rows", outcome.rows}});
@@ -152,6 +166,36 @@ private:
         events.after_chunk = [&](std::string const& table) { context_.failpoints.hit("split/chunk:" + table); };
         auto const table = backfill_table_of(*pair, catalog::read_catalog(session_));
         return mirror::backfill_table(session_, lease, table, context_.map.throttle, context_.interrupt, events);
+    }
+
+    // The lease is ours already, so not through run::repair_service.
+    void repair(model::Step const& step) {
+        auto const name = step.id.substr(step.id.find(':') + 1);
+        auto const state = control::Store{session_}.service(service_);
+        auto pairs = oriented_pairs(*state);
+        std::erase_if(pairs, [&](model::TablePair const& p) { return p.source.display() != name && p.target.display() != name; });
+        // The columns stored are those from before the change; all that both sides have now are compared.
+        auto const catalog = catalog::read_catalog(session_);
+        for (auto& pair : pairs)
+            pair.columns = ddl::make_pair(*catalog.find(pair.source), pair.target.schema).columns;
+        context_.events.info(step.why);
+        verify::RepairEvents events;
+        events.compare.interrupted = [this] { return context_.interrupt.requested(); };
+        auto const report = verify::repair(context_.shared("repair"), service_, pairs, {}, events);
+        context_.interrupt.check();
+        if (report.remaining() > 0)
+            throw Error{Exit::needs_decision, "rows-differ", fmt::format("{} rows of {} could not be made equal", report.remaining(), name),
+                        fmt::format("look with `pgcarve verify {0}`, then run `pgcarve split {0}` again", service_)};
+    }
+
+    // Computed from what is there after the steps: the same after a kill as without one.
+    model::Setup reconciled_setup() {
+        auto const state = control::Store{session_}.service(service_);
+        auto const now = current_names(*state);
+        auto after = plan::plan_reconcile(service_, now, state->authority, catalog::read_catalog(session_)).after;
+        for (std::size_t i = 0; i < now.tables.size(); ++i)
+            after.tables[i].source = state->setup->tables[i].source; // the stored names are those of the shared schema
+        return after;
     }
 
     Context& context_;

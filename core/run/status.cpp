@@ -9,6 +9,7 @@
 #include "catalog/reader.hpp"
 #include "control/migrations.hpp"
 #include "run/authority.hpp"
+#include "run/executor.hpp"
 #include "run/facts.hpp"
 #include "run/verification.hpp"
 
@@ -66,8 +67,8 @@ private:
         if (auto const open = control::Store{session_}.open_attempt(state.name)) {
             auto const holder = control::Store{session_}.lease_holder(state.name);
             if (!holder)
-                status.unfinished = fmt::format("{} stopped after {} of {} steps: run `pgcarve {} {}` again", open->verb,
-                                                open->done.size(), open->plan.steps.size(), command(open->verb), state.name);
+                status.unfinished = fmt::format("{} stopped after {} of {} steps: run `{}` again", open->verb, open->done.size(),
+                                                open->plan.steps.size(), rerun_command(open->verb, state.name));
         }
         if (!state.setup) {
             status.next = fmt::format("pgcarve plan {0}, then pgcarve split {0}", state.name);
@@ -92,8 +93,6 @@ private:
         return status;
     }
 
-    static std::string command(std::string const& verb) { return verb == "reconcile" ? "split" : verb == "purge" ? "complete --purge" : verb; }
-
     model::Catalog const& catalog() {
         if (!catalog_)
             catalog_ = catalog::read_catalog(session_);
@@ -117,7 +116,7 @@ private:
         }
         bool const forth = state.phase == Phase::dual_writing;
         status.gate = gate_now(context_, session_, state, catalog(), forth ? Event::cutover : Event::rollback);
-        status.drift = drift(setup, catalog());
+        status.drift = drift(setup, catalog(), state.authority);
         if (!status.drift.empty())
             status.next = fmt::format("pgcarve split {}: it brings both sides back in step", state.name);
         else if (!forth)
