@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <set>
 #include <string_view>
 
 #include <fmt/format.h>
@@ -269,15 +270,31 @@ Plan plan_authority(std::string const& service, Setup const& setup, Catalog cons
     return Planner{service, setup, catalog, to}.run();
 }
 
-std::vector<QName> tables_to_lock(Setup const& setup, Catalog const& catalog) {
+// Writers in flight must be able to end while the lock is being gathered table by table. Most go from parents to children,
+// and reach the follower through the mirror only: whoever is past the first tables finds the rest still free.
+std::vector<QName> tables_to_lock(Setup const& setup, Catalog const& catalog, Authority authority) {
+    auto const writable = authority == Authority::shared ? &model::TablePair::source : &model::TablePair::target;
+    auto const follower = authority == Authority::shared ? &model::TablePair::target : &model::TablePair::source;
     std::vector<QName> tables;
-    for (auto const& pair : setup.tables) {
-        if (pair.is_partition)
-            continue;
-        for (auto const& name : {pair.source, pair.target}) {
-            if (catalog.find(name) != nullptr)
-                tables.push_back(name);
+    std::set<QName> seen;
+    auto const parents_first = [&](auto const& self, QName const& name) -> void {
+        auto const* const table = catalog.find(name);
+        if (table == nullptr || !seen.insert(name).second)
+            return;
+        for (auto const& constraint : table->constraints) {
+            auto const ours = [&](model::TablePair const& pair) { return !pair.is_partition && pair.*writable == constraint.referenced; };
+            if (constraint.type == 'f' && std::ranges::any_of(setup.tables, ours))
+                self(self, constraint.referenced);
         }
+        tables.push_back(name);
+    };
+    for (auto const& pair : setup.tables) {
+        if (!pair.is_partition)
+            parents_first(parents_first, pair.*writable);
+    }
+    for (auto const& pair : setup.tables) {
+        if (!pair.is_partition && catalog.find(pair.*follower) != nullptr)
+            tables.push_back(pair.*follower);
     }
     return tables;
 }

@@ -22,7 +22,9 @@ inline constexpr char const* switch_step = "switch";
 [[nodiscard]] model::Plan plan_authority(std::string const& service, model::Setup const& setup, model::Catalog const& catalog,
                                          cutover::Authority to);
 
-// The tables to lock in the switch: roots of both sides that exist.
-[[nodiscard]] std::vector<sql::QName> tables_to_lock(model::Setup const& setup, model::Catalog const& catalog);
+// The tables to lock in the switch: roots of both sides that exist, in the order in which to lock them: first the side
+// that takes writes now, and there the referenced tables before those that refer to them.
+[[nodiscard]] std::vector<sql::QName> tables_to_lock(model::Setup const& setup, model::Catalog const& catalog,
+                                                     cutover::Authority authority);
 
 } // namespace pgcarve::plan

@@ -204,7 +204,7 @@ private:
         Switch what;
         auto const now = state();
         auto const setup = current_names(now);
-        what.tables = plan::tables_to_lock(setup, catalog::read_catalog(session_));
+        what.tables = plan::tables_to_lock(setup, catalog::read_catalog(session_), now.authority);
         what.renames = setup.strategy == model::Strategy::move || setup.legacy == model::Legacy::view;
         what.statements = step.sql;
         what.max_write_block = limits_of(context_, request_.service).max_write_block;
