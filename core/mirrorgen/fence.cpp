@@ -41,7 +41,8 @@ Sql differs(Spec const& spec, std::string_view record) {
         return sql.add(")::record))");
     };
     Sql sql;
-    return sql.add(one_way(spec.follower, spec.authority)).add("\n        OR ").add(one_way(spec.authority, spec.follower));
+    auto const seen = through_views(spec);
+    return sql.add(one_way(seen.follower, seen.authority)).add("\n        OR ").add(one_way(seen.authority, seen.follower));
 }
 
 std::string check(Spec const& spec) {
@@ -60,6 +61,7 @@ std::string check(Spec const& spec) {
 Machinery fence(Spec const& spec) {
     Machinery made;
     made.owners = spec.owners;
+    made.views = views_of(spec);
     std::vector<std::string> settings{"search_path=pg_catalog, pg_temp"};
     auto check_settings = settings;
     check_settings.emplace_back("enable_seqscan=off");

@@ -15,7 +15,7 @@ bool has(std::vector<std::string> const& list, std::string const& name) {
 // Writes the bodies of one table's mirror functions.
 class Bodies {
 public:
-    explicit Bodies(Spec const& spec) : spec_{spec}, key_names_{names_of(spec.key)} {}
+    explicit Bodies(Spec const& tables) : tables_{tables}, spec_{through_views(tables)}, key_names_{names_of(tables.key)} {}
 
     // An immediate key: rows are upserted and deleted one by one, in the statement's order.
 
@@ -121,7 +121,7 @@ public:
         } else if (leaf == nullptr || leaf->counterpart) {
             // It would also refuse a table with checks that are still to come because the mirror deferred them.
             sql.add(set_constraints("IMMEDIATE"));
-            sql.add("    TRUNCATE ").add(leaf == nullptr ? spec_.follower : *leaf->counterpart).add(";\n").add(defer());
+            sql.add("    TRUNCATE ").add(leaf == nullptr ? tables_.follower : *leaf->counterpart).add(";\n").add(defer());
         } else {
             sql.add(refuse_old_snapshot());
             keep(spec_.follower, spec_.authority, spec_.key);
@@ -170,7 +170,7 @@ private:
     [[nodiscard]] Sql refuse_old_snapshot() const {
         Sql sql{"    IF "};
         sql.add(old_snapshot).add(" THEN\n        RAISE EXCEPTION USING ERRCODE = '0A000',\n            MESSAGE = ");
-        sql.literal("table " + spec_.authority.quoted() + " is mirrored and can be truncated only in a READ COMMITTED transaction");
+        sql.literal("table " + tables_.authority.quoted() + " is mirrored and can be truncated only in a READ COMMITTED transaction");
         sql.add(",\n            HINT = ").literal("begin the transaction with ISOLATION LEVEL READ COMMITTED, or use DELETE");
         return sql.add(";\n    END IF;\n");
     }
@@ -350,13 +350,17 @@ private:
         return sql.add(";\n            SET CONSTRAINTS ").add(*spec_.deferrable_key).add(" DEFERRED;\n        END IF;\n    END IF;\n");
     }
 
-    Spec const& spec_;
+    Spec const& tables_;
+    Spec spec_; // with the tables' views in their place
     std::vector<std::string> key_names_;
 };
 
 class Builder {
 public:
-    explicit Builder(Spec const& spec) : spec_{spec}, bodies_{spec} { made_.owners = spec.owners; }
+    explicit Builder(Spec const& spec) : spec_{spec}, bodies_{spec} {
+        made_.owners = spec.owners;
+        made_.views = views_of(spec);
+    }
 
     Machinery build() {
         bool const replaces = spec_.deferrable_key.has_value();

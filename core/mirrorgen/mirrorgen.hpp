@@ -43,9 +43,18 @@ struct Trigger {
     std::vector<sql::QName> disabled_on; // clones that stay disabled when it is enabled
 };
 
+// A view of a table, in the schema "pgcarve": functions reach the table through it. While it stands, a column cannot
+// be dropped or retyped under the mirror, and a column or table that is renamed is still found.
+struct View {
+    sql::QName name;
+    sql::QName table;
+    std::vector<std::string> columns;
+};
+
 // What one direction of one pair is made of: its mirror, or its fence.
 struct Machinery {
     std::vector<std::string> owners; // of the tables: they may execute the functions
+    std::vector<View> views; // both tables'; the pair's other machinery has the same ones
     std::vector<Function> functions;
     std::vector<Trigger> triggers;
 };
@@ -60,6 +69,8 @@ struct Machinery {
 [[nodiscard]] std::vector<std::string> install(Machinery const& machinery, bool enabled);
 [[nodiscard]] std::vector<std::string> enable(Machinery const& machinery);
 [[nodiscard]] std::vector<std::string> disable(Machinery const& machinery);
+// Before a table's columns are altered: its views go, and install() brings them back, in the same transaction.
+[[nodiscard]] std::vector<std::string> drop_views(Machinery const& machinery);
 [[nodiscard]] std::vector<std::string> drop(Machinery const& machinery); // ACCESS EXCLUSIVE, as DROP TRIGGER takes it
 
 // One trigger as the server has it: a row of installed_query().

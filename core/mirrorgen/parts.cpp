@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "mirrorgen/parts.hpp"
 
 namespace pgcarve::mirrorgen {
@@ -8,6 +10,25 @@ sql::QName function_name(sql::QName const& table, std::string_view what) {
     // Quoted parts keep "a.b"."c" and "a"."b.c" apart.
     auto const base = "pgcarve_" + table.display();
     return {"pgcarve", sql::bounded_name(base, "_" + std::string{what})};
+}
+
+sql::QName view_name(sql::QName const& table) {
+    return function_name(table, "rows");
+}
+
+Spec through_views(Spec spec) {
+    spec.authority = view_name(spec.authority);
+    spec.follower = view_name(spec.follower);
+    return spec;
+}
+
+std::vector<View> views_of(Spec const& spec) {
+    auto columns = spec.columns;
+    for (auto const& key : spec.key) {
+        if (std::ranges::find(columns, key.name) == columns.end()) // a generated column can be a key
+            columns.push_back(key.name);
+    }
+    return {{view_name(spec.authority), spec.authority, columns}, {view_name(spec.follower), spec.follower, columns}};
 }
 
 Sql same_key(std::span<KeyColumn const> key, std::string_view a, std::string_view b) {

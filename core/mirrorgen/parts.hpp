@@ -14,6 +14,11 @@ inline constexpr int on_row = 1, before = 2, on_insert = 4, on_delete = 8, on_up
 
 // pgcarve."pgcarve_public.orders_<what>", of the table whose trigger calls it.
 [[nodiscard]] sql::QName function_name(sql::QName const& table, std::string_view what);
+// The view through which functions read and write a table.
+[[nodiscard]] sql::QName view_name(sql::QName const& table);
+// The spec with both tables replaced by their views: what function bodies are made from.
+[[nodiscard]] Spec through_views(Spec spec);
+[[nodiscard]] std::vector<View> views_of(Spec const& spec);
 
 // a.k1 = b.k1 AND a.k2 = b.k2
 [[nodiscard]] sql::Sql same_key(std::span<KeyColumn const> key, std::string_view a, std::string_view b);

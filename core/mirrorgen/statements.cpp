@@ -80,7 +80,11 @@ std::vector<std::string> disable(Machinery const& machinery) {
 }
 
 std::vector<std::string> install(Machinery const& machinery, bool enabled) {
-    std::vector<std::string> statements;
+    auto statements = drop_views(machinery);
+    for (auto const& view : machinery.views) {
+        Sql sql{"CREATE VIEW "};
+        statements.push_back(sql.add(view.name).add(" AS SELECT ").names(view.columns).add(" FROM ").add(view.table).text());
+    }
     for (auto const& function : machinery.functions) {
         statements.push_back(create_function(function));
         statements.push_back(revoke_function(function));
@@ -96,12 +100,21 @@ std::vector<std::string> install(Machinery const& machinery, bool enabled) {
     return statements;
 }
 
+std::vector<std::string> drop_views(Machinery const& machinery) {
+    std::vector<std::string> statements;
+    for (auto const& view : machinery.views)
+        statements.push_back(Sql{"DROP VIEW IF EXISTS "}.add(view.name).text());
+    return statements;
+}
+
 std::vector<std::string> drop(Machinery const& machinery) {
     std::vector<std::string> statements;
     for (auto const& trigger : machinery.triggers)
         statements.push_back(drop_trigger(trigger));
     for (auto const& function : machinery.functions)
         statements.push_back(Sql{"DROP FUNCTION IF EXISTS "}.add(function.name).add("()").text());
+    for (auto& statement : drop_views(machinery))
+        statements.push_back(std::move(statement));
     return statements;
 }
 

@@ -1,6 +1,7 @@
 #include "plan/split.hpp"
 
 #include <algorithm>
+#include <map>
 
 #include <fmt/format.h>
 
@@ -225,20 +226,18 @@ private:
     }
 
     void table(model::Table const& authority, model::Table const& follower) {
-        Step step{"mend:" + authority.name.display(), {}, "ACCESS EXCLUSIVE on " + follower.name.display(),
-                  follower.name.display() + " follows:", {}};
+        Mend mend;
         for (auto const& difference : ddl::describe_difference(follower, authority, follower.name)) {
-            step.why += " " + difference.text + ";";
+            mend.why += difference.text + "; ";
             if (difference.mend.empty())
                 refuse(authority.name.display(), difference.text, "there is no safe way to mend it: cancel the service and split it again, or take it back");
             else
-                step.sql.push_back(difference.mend);
+                mend.sql.push_back(difference.mend);
         }
-        if (step.sql.empty())
+        if (mend.sql.empty())
             return;
-        // The mirror would write columns that are gone, or leave out new ones, until it is made anew.
         changed_.push_back(authority.name);
-        plan_.steps.push_back(std::move(step));
+        mends_[authority.name] = std::move(mend);
     }
 
     void partitions(model::Table const& source, model::Table const& target) {
@@ -297,8 +296,12 @@ private:
             auto const& authority = shared ? one.pair.source : one.pair.target;
             if (std::ranges::find(changed_, authority) == changed_.end())
                 continue;
-            Step step{"mirror:" + one.pair.source.display(), {}, "ACCESS EXCLUSIVE on " + one.pair.source.display(),
-                      "its mirror is made anew for the columns and partitions it has now", {}};
+            // In one transaction: between the mend and the new mirror, writes would fail.
+            Step step{"mirror:" + one.pair.source.display(), mirrorgen::drop_views(one.reverse_mirror),
+                      "ACCESS EXCLUSIVE on " + one.pair.source.display() + " and its copy", "", {}};
+            auto const& mend = mends_[authority];
+            step.sql.insert(step.sql.end(), mend.sql.begin(), mend.sql.end());
+            step.why = mend.why + "the mirror is made anew";
             std::vector<PairMachinery> const single{one};
             for (auto const& state : expected(single, after_, authority_)) {
                 auto const install = mirrorgen::install(*state.machinery, state.enabled);
@@ -317,7 +320,12 @@ private:
     Catalog const& catalog_;
     Setup after_;
     Plan plan_;
-    std::vector<QName> changed_; // authority's tables
+    struct Mend {
+        std::string why;
+        std::vector<std::string> sql;
+    };
+    std::map<QName, Mend> mends_; // by the authority's table
+    std::vector<QName> changed_;  // authority's tables
     bool refused_ = false;
 };
 
