@@ -75,6 +75,48 @@ void read_inheritance(Reading& reading) {
     }
 }
 
+// Functions that checks, index expressions, generated columns, domains or a partition key call, whose body names,
+// without a schema, something outside pg_catalog, and which have no search_path of their own. They work for the
+// application and not for the mirror, whose search_path is pinned: it would refuse the application's writes.
+void read_loose_functions(Reading& reading) {
+    for (auto const row : reading.session.query(
+             Sql{"WITH RECURSIVE carried(type, relation) AS ("
+                 " SELECT a.atttypid, a.attrelid FROM pg_attribute a"
+                 " WHERE a.attnum > 0 AND NOT a.attisdropped AND a.attrelid IN "}
+                 .add(user_tables)
+                 .add(" UNION SELECT u.type, c.relation FROM carried c JOIN pg_type t ON t.oid = c.type"
+                      " CROSS JOIN LATERAL (VALUES (t.typbasetype), (t.typelem)) AS u(type) WHERE u.type <> 0),"
+                      " owners(class, object, relation) AS ("
+                      " SELECT 'pg_constraint'::regclass, k.oid, k.conrelid FROM pg_constraint k WHERE k.contype = 'c' AND k.conrelid <> 0"
+                      " UNION SELECT 'pg_constraint'::regclass, k.oid, c.relation FROM pg_constraint k"
+                      " JOIN carried c ON c.type = k.contypid WHERE k.contypid <> 0"
+                      " UNION SELECT 'pg_class'::regclass, i.indexrelid, i.indrelid FROM pg_index i"
+                      " UNION SELECT 'pg_class'::regclass, p.partrelid, p.partrelid FROM pg_partitioned_table p"
+                      " UNION SELECT 'pg_attrdef'::regclass, d.oid, d.adrelid FROM pg_attrdef d"
+                      " JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum WHERE a.attgenerated <> ''),"
+                      " used AS (SELECT DISTINCT o.relation, coalesce(op.oprcode::oid, d.refobjid) AS function FROM owners o"
+                      " JOIN pg_depend d ON d.classid = o.class AND d.objid = o.object"
+                      " LEFT JOIN pg_operator op ON d.refclassid = 'pg_operator'::regclass AND op.oid = d.refobjid"
+                      " WHERE d.refclassid = 'pg_proc'::regclass OR op.oid IS NOT NULL),"
+                      " bodies AS (SELECT p.oid, p.prosrc FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang"
+                      " WHERE p.oid IN (SELECT u.function FROM used u) AND l.lanname NOT IN ('c', 'internal') AND ")
+                 .add(reading.version.string_body)
+                 .add(" AND NOT EXISTS (SELECT FROM unnest(p.proconfig) s WHERE s ~ '^search_path=')),"
+                      " names AS (SELECT p.proname AS name, p.pronamespace AS schema FROM pg_proc p"
+                      " UNION SELECT c.relname, c.relnamespace FROM pg_class c WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')"
+                      " UNION SELECT t.typname, t.typnamespace FROM pg_type t WHERE t.typtype IN ('b', 'd', 'e', 'r'))"
+                      " SELECT u.relation::bigint AS oid, u.function::regprocedure::text AS function FROM used u"
+                      " JOIN bodies b ON b.oid = u.function WHERE EXISTS (SELECT FROM names x JOIN pg_namespace n ON n.oid = x.schema"
+                      " WHERE ")
+                 .add(user_schema)
+                 .add(" AND strpos(lower(b.prosrc), lower(x.name)) > 0 AND b.prosrc ~* ('(^|[^.[:alnum:]_$\"])\"?' ||"
+                      " regexp_replace(x.name, '([^[:alnum:]_])', '\\\\\\1', 'g') || '($|[^[:alnum:]_$])'))"
+                      " ORDER BY 1, 2"))) {
+        if (auto* const table = reading.table(row, "oid"))
+            table->loose_functions.push_back(row.text("function"));
+    }
+}
+
 } // namespace
 
 void read_tables(Reading& reading) {
@@ -105,6 +147,7 @@ void read_tables(Reading& reading) {
     for (auto& table : reading.catalog.tables)
         reading.by_oid.emplace(table.oid.value, &table);
     read_inheritance(reading);
+    read_loose_functions(reading);
 }
 
 void read_columns(Reading& reading) {

@@ -54,6 +54,7 @@ public:
             if (options_.needs_key && !pair.is_partition && !model::usable_key(table))
                 refuse(table.name.display(), "has no usable key: no primary key and no unique index of NOT NULL columns",
                        make_key_hint(table));
+            functions(table);
             definitions(table);
             remarks(table);
         }
@@ -117,6 +118,16 @@ private:
                    fmt::format("ALTER TABLE {} RENAME TO …; if its rows are wanted, else DROP TABLE {};", pair.target.quoted(), pair.target.quoted()));
         else if (there != nullptr)
             refuse(pair.target.display(), "exists already", fmt::format("DROP TABLE {};  -- after a look at its rows", pair.target.quoted()));
+    }
+
+    // The mirror writes with a search_path of its own (it runs with its owner's rights), so a function that finds
+    // other names by the writer's would fail in it, and the application's write with it.
+    void functions(Table const& t) {
+        for (auto const& function : t.loose_functions)
+            refuse(t.name.display(),
+                   fmt::format("uses {} on every write, which finds other names by the writer's search_path; the mirror would not find them",
+                               function),
+                   fmt::format("ALTER FUNCTION {} SET search_path = …;  -- the schemas that its body needs, and pg_temp last", function));
     }
 
     void definitions(Table const& t) {

@@ -156,6 +156,7 @@ struct Table {
     std::vector<std::string> rules;        // names
     std::vector<std::string> publications; // that list it by name
     std::vector<std::string> security_labels;
+    std::vector<std::string> loose_functions; // used on every write, and finding other names by the writer's search_path
     std::vector<Grant> grants;
 
     double estimated_rows = 0; // reltuples; a partitioned table: the sum over its leaves
