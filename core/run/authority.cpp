@@ -108,9 +108,11 @@ private:
 
     control::ServiceState state() {
         auto found = control::Store{session_}.service(request_.service);
-        if (!found)
+        if (!found) {
+            (void)context_.service(request_.service); // a name that nobody knows is told from one that was never split
             throw Error{Exit::usage, "wrong-phase", fmt::format("service {} was never split", request_.service),
                         fmt::format("run `pgcarve split {}` first", request_.service)};
+        }
         return *std::move(found);
     }
 

@@ -107,7 +107,12 @@ public:
     }
 
 private:
-    std::optional<control::ServiceState> find() { return control::Store{session_}.service(service_); }
+    std::optional<control::ServiceState> find() {
+        auto found = control::Store{session_}.service(service_);
+        if (!found)
+            (void)context_.service(service_); // a name that nobody knows is told from one that was never split
+        return found;
+    }
 
     FinishOutcome done_before(Phase phase) { return {.already = true, .phase = std::string{cutover::text(phase)}}; }
 

@@ -58,6 +58,8 @@ model::Verification verify_service(Context& context, std::string const& service,
     control::require_current(session, control::embedded_migrations());
     control::Store store{session};
     auto const state = store.service(service);
+    if (!state)
+        (void)context.service(service); // a name that nobody knows is told from one that was never split
     if (state && state->phase == Phase::backfilling)
         throw Error{Exit::not_proven, "not-proven", fmt::format("service {} is still being copied", service),
                     fmt::format("let `pgcarve split {}` finish first", service)};
