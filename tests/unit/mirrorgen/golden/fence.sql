@@ -1,3 +1,7 @@
+DROP VIEW IF EXISTS "pgcarve"."pgcarve_checkout.orders_rows";
+DROP VIEW IF EXISTS "pgcarve"."pgcarve_public.orders_rows";
+CREATE VIEW "pgcarve"."pgcarve_checkout.orders_rows" AS SELECT "id", "Note" FROM "checkout"."orders";
+CREATE VIEW "pgcarve"."pgcarve_public.orders_rows" AS SELECT "id", "Note" FROM "public"."orders";
 CREATE OR REPLACE FUNCTION "pgcarve"."pgcarve_public.orders_fence"() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS '
 BEGIN
     IF pg_catalog.pg_trigger_depth() = 1 THEN
@@ -16,11 +20,11 @@ CREATE OR REPLACE FUNCTION "pgcarve"."pgcarve_public.orders_fence_check"() RETUR
 #variable_conflict use_column
 BEGIN
     IF TG_OP <> ''INSERT'' THEN
-        IF EXISTS (SELECT FROM "public"."orders" AS t WHERE t."id" = OLD."id"
-            AND NOT EXISTS (SELECT FROM "checkout"."orders" AS x WHERE x."id" = OLD."id"
+        IF EXISTS (SELECT FROM "pgcarve"."pgcarve_public.orders_rows" AS t WHERE t."id" = OLD."id"
+            AND NOT EXISTS (SELECT FROM "pgcarve"."pgcarve_checkout.orders_rows" AS x WHERE x."id" = OLD."id"
                 AND ROW(x."id", x."Note")::record OPERATOR(pg_catalog.*=) ROW(t."id", t."Note")::record))
-        OR EXISTS (SELECT FROM "checkout"."orders" AS t WHERE t."id" = OLD."id"
-            AND NOT EXISTS (SELECT FROM "public"."orders" AS x WHERE x."id" = OLD."id"
+        OR EXISTS (SELECT FROM "pgcarve"."pgcarve_checkout.orders_rows" AS t WHERE t."id" = OLD."id"
+            AND NOT EXISTS (SELECT FROM "pgcarve"."pgcarve_public.orders_rows" AS x WHERE x."id" = OLD."id"
                 AND ROW(x."id", x."Note")::record OPERATOR(pg_catalog.*=) ROW(t."id", t."Note")::record)) THEN
             RAISE EXCEPTION USING ERRCODE = ''PGC01'',
                 MESSAGE = ''table "public"."orders" moved to service checkout'',
@@ -28,11 +32,11 @@ BEGIN
         END IF;
     END IF;
     IF TG_OP <> ''DELETE'' THEN
-        IF EXISTS (SELECT FROM "public"."orders" AS t WHERE t."id" = NEW."id"
-            AND NOT EXISTS (SELECT FROM "checkout"."orders" AS x WHERE x."id" = NEW."id"
+        IF EXISTS (SELECT FROM "pgcarve"."pgcarve_public.orders_rows" AS t WHERE t."id" = NEW."id"
+            AND NOT EXISTS (SELECT FROM "pgcarve"."pgcarve_checkout.orders_rows" AS x WHERE x."id" = NEW."id"
                 AND ROW(x."id", x."Note")::record OPERATOR(pg_catalog.*=) ROW(t."id", t."Note")::record))
-        OR EXISTS (SELECT FROM "checkout"."orders" AS t WHERE t."id" = NEW."id"
-            AND NOT EXISTS (SELECT FROM "public"."orders" AS x WHERE x."id" = NEW."id"
+        OR EXISTS (SELECT FROM "pgcarve"."pgcarve_checkout.orders_rows" AS t WHERE t."id" = NEW."id"
+            AND NOT EXISTS (SELECT FROM "pgcarve"."pgcarve_public.orders_rows" AS x WHERE x."id" = NEW."id"
                 AND ROW(x."id", x."Note")::record OPERATOR(pg_catalog.*=) ROW(t."id", t."Note")::record)) THEN
             RAISE EXCEPTION USING ERRCODE = ''PGC01'',
                 MESSAGE = ''table "public"."orders" moved to service checkout'',

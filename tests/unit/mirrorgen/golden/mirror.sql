@@ -1,13 +1,17 @@
+DROP VIEW IF EXISTS "pgcarve"."pgcarve_public.orders_rows";
+DROP VIEW IF EXISTS "pgcarve"."pgcarve_checkout.orders_rows";
+CREATE VIEW "pgcarve"."pgcarve_public.orders_rows" AS SELECT "id", "Note" FROM "public"."orders";
+CREATE VIEW "pgcarve"."pgcarve_checkout.orders_rows" AS SELECT "id", "Note" FROM "checkout"."orders";
 CREATE OR REPLACE FUNCTION "pgcarve"."pgcarve_public.orders_mirror_insert"() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pgcarve, pg_temp SET enable_seqscan = off AS '
 #variable_conflict use_column
 DECLARE
     touched bigint;
 BEGIN
     IF pg_catalog.current_setting(''transaction_isolation'') IN (''repeatable read'', ''serializable'') THEN
-        PERFORM FROM pgcarve_new AS n CROSS JOIN LATERAL (SELECT FROM "public"."orders" AS x WHERE x."id" = n."id" OFFSET 0 FOR KEY SHARE) AS s;
+        PERFORM FROM pgcarve_new AS n CROSS JOIN LATERAL (SELECT FROM "pgcarve"."pgcarve_public.orders_rows" AS x WHERE x."id" = n."id" OFFSET 0 FOR KEY SHARE) AS s;
     END IF;
-    INSERT INTO "checkout"."orders" ("id", "Note") OVERRIDING SYSTEM VALUE
-    SELECT s."id", s."Note" FROM pgcarve_new AS n CROSS JOIN LATERAL (SELECT x."id", x."Note" FROM "public"."orders" AS x WHERE x."id" = n."id" OFFSET 0) AS s
+    INSERT INTO "pgcarve"."pgcarve_checkout.orders_rows" ("id", "Note") OVERRIDING SYSTEM VALUE
+    SELECT s."id", s."Note" FROM pgcarve_new AS n CROSS JOIN LATERAL (SELECT x."id", x."Note" FROM "pgcarve"."pgcarve_public.orders_rows" AS x WHERE x."id" = n."id" OFFSET 0) AS s
     ON CONFLICT ("id") DO UPDATE SET "id" = EXCLUDED."id", "Note" = EXCLUDED."Note";
     RETURN NULL;
 END
@@ -19,10 +23,10 @@ DECLARE
     touched bigint;
 BEGIN
     IF pg_catalog.current_setting(''transaction_isolation'') IN (''repeatable read'', ''serializable'') THEN
-        PERFORM FROM pgcarve_new AS n CROSS JOIN LATERAL (SELECT FROM "public"."orders" AS x WHERE x."id" = n."id" OFFSET 0 FOR KEY SHARE) AS s;
+        PERFORM FROM pgcarve_new AS n CROSS JOIN LATERAL (SELECT FROM "pgcarve"."pgcarve_public.orders_rows" AS x WHERE x."id" = n."id" OFFSET 0 FOR KEY SHARE) AS s;
     END IF;
-    INSERT INTO "checkout"."orders" ("id", "Note") OVERRIDING SYSTEM VALUE
-    SELECT s."id", s."Note" FROM pgcarve_new AS n CROSS JOIN LATERAL (SELECT x."id", x."Note" FROM "public"."orders" AS x WHERE x."id" = n."id" OFFSET 0) AS s
+    INSERT INTO "pgcarve"."pgcarve_checkout.orders_rows" ("id", "Note") OVERRIDING SYSTEM VALUE
+    SELECT s."id", s."Note" FROM pgcarve_new AS n CROSS JOIN LATERAL (SELECT x."id", x."Note" FROM "pgcarve"."pgcarve_public.orders_rows" AS x WHERE x."id" = n."id" OFFSET 0) AS s
     ON CONFLICT ("id") DO UPDATE SET "id" = EXCLUDED."id", "Note" = EXCLUDED."Note";
     RETURN NULL;
 END
@@ -34,18 +38,18 @@ DECLARE
     touched bigint;
 BEGIN
     IF pg_catalog.current_setting(''transaction_isolation'') IN (''repeatable read'', ''serializable'') THEN
-        PERFORM FROM pgcarve_old AS n CROSS JOIN LATERAL (SELECT FROM "public"."orders" AS x WHERE x."id" = n."id" OFFSET 0 FOR KEY SHARE) AS s;
+        PERFORM FROM pgcarve_old AS n CROSS JOIN LATERAL (SELECT FROM "pgcarve"."pgcarve_public.orders_rows" AS x WHERE x."id" = n."id" OFFSET 0 FOR KEY SHARE) AS s;
     END IF;
-    DELETE FROM "checkout"."orders" AS t USING pgcarve_old AS o
-    WHERE t."id" = o."id" AND NOT EXISTS (SELECT FROM "public"."orders" AS x WHERE x."id" = o."id" OFFSET 0);
+    DELETE FROM "pgcarve"."pgcarve_checkout.orders_rows" AS t USING pgcarve_old AS o
+    WHERE t."id" = o."id" AND NOT EXISTS (SELECT FROM "pgcarve"."pgcarve_public.orders_rows" AS x WHERE x."id" = o."id" OFFSET 0);
     IF pg_catalog.current_setting(''transaction_isolation'') IN (''repeatable read'', ''serializable'') THEN
         GET DIAGNOSTICS touched = ROW_COUNT;
-        IF touched < (SELECT pg_catalog.count(*) FROM pgcarve_old AS o WHERE NOT EXISTS (SELECT FROM "public"."orders" AS x WHERE x."id" = o."id" OFFSET 0)) THEN
-            INSERT INTO "checkout"."orders" ("id", "Note") OVERRIDING SYSTEM VALUE
-            SELECT o."id", o."Note" FROM pgcarve_old AS o WHERE NOT EXISTS (SELECT FROM "public"."orders" AS x WHERE x."id" = o."id" OFFSET 0)
+        IF touched < (SELECT pg_catalog.count(*) FROM pgcarve_old AS o WHERE NOT EXISTS (SELECT FROM "pgcarve"."pgcarve_public.orders_rows" AS x WHERE x."id" = o."id" OFFSET 0)) THEN
+            INSERT INTO "pgcarve"."pgcarve_checkout.orders_rows" ("id", "Note") OVERRIDING SYSTEM VALUE
+            SELECT o."id", o."Note" FROM pgcarve_old AS o WHERE NOT EXISTS (SELECT FROM "pgcarve"."pgcarve_public.orders_rows" AS x WHERE x."id" = o."id" OFFSET 0)
             ON CONFLICT ("id") DO NOTHING;
-            DELETE FROM "checkout"."orders" AS t USING pgcarve_old AS o
-    WHERE t."id" = o."id" AND NOT EXISTS (SELECT FROM "public"."orders" AS x WHERE x."id" = o."id" OFFSET 0);
+            DELETE FROM "pgcarve"."pgcarve_checkout.orders_rows" AS t USING pgcarve_old AS o
+    WHERE t."id" = o."id" AND NOT EXISTS (SELECT FROM "pgcarve"."pgcarve_public.orders_rows" AS x WHERE x."id" = o."id" OFFSET 0);
         END IF;
     END IF;
     RETURN NULL;
@@ -58,22 +62,22 @@ DECLARE
     touched bigint;
 BEGIN
     IF pg_catalog.current_setting(''transaction_isolation'') IN (''repeatable read'', ''serializable'') THEN
-        PERFORM FROM "public"."orders" AS x WHERE x."id" = OLD."id" FOR KEY SHARE;
+        PERFORM FROM "pgcarve"."pgcarve_public.orders_rows" AS x WHERE x."id" = OLD."id" FOR KEY SHARE;
     END IF;
-    UPDATE "checkout"."orders" AS t SET "id" = NEW."id"
+    UPDATE "pgcarve"."pgcarve_checkout.orders_rows" AS t SET "id" = NEW."id"
     WHERE t."id" = OLD."id"
-      AND EXISTS (SELECT FROM "public"."orders" AS x WHERE x."id" = NEW."id" OFFSET 0)
-      AND NOT EXISTS (SELECT FROM "checkout"."orders" AS u WHERE u."id" = NEW."id" OFFSET 0);
+      AND EXISTS (SELECT FROM "pgcarve"."pgcarve_public.orders_rows" AS x WHERE x."id" = NEW."id" OFFSET 0)
+      AND NOT EXISTS (SELECT FROM "pgcarve"."pgcarve_checkout.orders_rows" AS u WHERE u."id" = NEW."id" OFFSET 0);
     IF FOUND THEN
         RETURN NULL;
     END IF;
-    IF NOT EXISTS (SELECT FROM "public"."orders" AS x WHERE x."id" = OLD."id" OFFSET 0) THEN
-        DELETE FROM "checkout"."orders" AS t WHERE t."id" = OLD."id";
+    IF NOT EXISTS (SELECT FROM "pgcarve"."pgcarve_public.orders_rows" AS x WHERE x."id" = OLD."id" OFFSET 0) THEN
+        DELETE FROM "pgcarve"."pgcarve_checkout.orders_rows" AS t WHERE t."id" = OLD."id";
         IF NOT FOUND AND pg_catalog.current_setting(''transaction_isolation'') IN (''repeatable read'', ''serializable'') THEN
-            INSERT INTO "checkout"."orders" ("id", "Note") OVERRIDING SYSTEM VALUE
+            INSERT INTO "pgcarve"."pgcarve_checkout.orders_rows" ("id", "Note") OVERRIDING SYSTEM VALUE
             SELECT OLD."id", OLD."Note" WHERE true
             ON CONFLICT ("id") DO NOTHING;
-            DELETE FROM "checkout"."orders" AS t WHERE t."id" = OLD."id";
+            DELETE FROM "pgcarve"."pgcarve_checkout.orders_rows" AS t WHERE t."id" = OLD."id";
         END IF;
     END IF;
     RETURN NULL;
@@ -86,9 +90,9 @@ DECLARE
     touched bigint;
 BEGIN
     TRUNCATE "checkout"."orders";
-    INSERT INTO "checkout"."orders" ("id", "Note") OVERRIDING SYSTEM VALUE
-    SELECT x."id", x."Note" FROM "public"."orders" AS x
-    WHERE NOT EXISTS (SELECT FROM "checkout"."orders" AS t WHERE t."id" = x."id")
+    INSERT INTO "pgcarve"."pgcarve_checkout.orders_rows" ("id", "Note") OVERRIDING SYSTEM VALUE
+    SELECT x."id", x."Note" FROM "pgcarve"."pgcarve_public.orders_rows" AS x
+    WHERE NOT EXISTS (SELECT FROM "pgcarve"."pgcarve_checkout.orders_rows" AS t WHERE t."id" = x."id")
     ON CONFLICT ("id") DO NOTHING;
     RETURN NULL;
 END
