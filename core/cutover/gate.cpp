@@ -131,7 +131,7 @@ model::Gate evaluate(GateQuestion const& q, GateFacts const& f) {
     if (compares) {
         all.push_back(findings(f));
         all.push_back(none_of("schema", f.drift, "both sides and the mirror are as they were made", "unchanged",
-                              fmt::format("run `pgcarve doctor {}`: it prints the SQL that mends it", f.service)));
+                              fmt::format("run `pgcarve split {}`: it brings both sides back in step", f.service)));
     }
     if (q.hop == Hop::database && !q.rollback) {
         all.push_back(none_of("crossings", f.undecided_crossings, "all decided", "all decided",
