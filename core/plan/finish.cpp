@@ -6,6 +6,7 @@
 #include <fmt/ranges.h>
 
 #include "ddl/keys.hpp"
+#include "ddl/text.hpp"
 #include "plan/machinery.hpp"
 
 namespace pgcarve::plan {
@@ -117,6 +118,13 @@ Plan plan_complete(std::string const& service, Setup const& setup, Catalog const
     for (auto const& step : drop_steps(droppable(service, setup, catalog)))
         append(retire.sql, step.sql);
     append(retire.sql, retire_statements(setup, catalog));
+    for (auto const& pair : setup.tables) {
+        // The original had no DEFAULT partition; one that holds rows is the owner's to judge.
+        auto const guard = ddl::guard_name(pair.target);
+        if (catalog.find(guard) != nullptr)
+            retire.sql.push_back(fmt::format("DO {}", sql::literal(fmt::format("BEGIN IF NOT EXISTS (SELECT FROM {0}) THEN DROP TABLE {0}; END IF; END",
+                                                                               guard.quoted()))));
+    }
     retire.why = fmt::format("the mirror ends; the old tables are renamed and held, {} is on its own", setup.schema);
     plan.steps.push_back(std::move(retire));
     return plan;

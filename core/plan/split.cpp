@@ -54,6 +54,12 @@ Step schema_step(Setup const& setup, Catalog const& catalog) {
         for (auto const& owner : owners)
             step.sql.push_back(fmt::format("GRANT USAGE, CREATE ON SCHEMA {} TO {}", schema, sql::quote_ident(owner)));
     }
+    return step;
+}
+
+// Who may reach the schema. Comes after the fences: until then nobody may write to the copies.
+void grant_usage(Step& step, Setup const& setup, Catalog const& catalog) {
+    auto const schema = sql::quote_ident(setup.schema);
     if (setup.role)
         step.sql.push_back(fmt::format("GRANT USAGE ON SCHEMA {} TO {}", schema, sql::quote_ident(*setup.role)));
     // Whoever may use the originals may find the copies: rights on a table are of no use without USAGE on its schema.
@@ -75,12 +81,15 @@ Step schema_step(Setup const& setup, Catalog const& catalog) {
     std::ranges::sort(users);
     for (auto const& user : users)
         step.sql.push_back(fmt::format("GRANT USAGE ON SCHEMA {} TO {}", schema, user));
-    return step;
 }
 
-// Rights of the service's role on its tables and on the sequences that they draw from.
+// Rights of the service's role on its tables and on the sequences that they draw from, and of those who use the originals.
 Step grants_step(Setup const& setup, Catalog const& catalog, bool moved) {
-    Step step{"grants", {}, "", fmt::format("role {} may work on the service's tables", *setup.role), {}};
+    Step step{"grants", {}, "", "whoever may use the old tables may reach the new schema", {}};
+    grant_usage(step, setup, catalog);
+    if (!setup.role)
+        return step;
+    step.why = fmt::format("role {} may work on the service's tables, and whoever may use the old ones may reach them", *setup.role);
     auto const role = sql::quote_ident(*setup.role);
     std::vector<QName> sequences;
     for (auto const& pair : setup.tables) {
@@ -98,6 +107,23 @@ Step grants_step(Setup const& setup, Catalog const& catalog, bool moved) {
     for (auto const& sequence : sequences)
         step.sql.push_back(fmt::format("GRANT USAGE, SELECT ON SEQUENCE {} TO {}", sequence.quoted(), role));
     return step;
+}
+
+// A trigger's function that names a table of the same service writes to the old one after the cutover if it names the
+// schema too, and is refused there.
+std::vector<model::Notice> trigger_notices(Setup const& setup, Catalog const& catalog) {
+    std::vector<model::Notice> notices;
+    auto const mine = [&](std::optional<QName> const& name) {
+        return name && std::ranges::find(setup.tables, *name, &TablePair::source) != setup.tables.end();
+    };
+    for (auto const& d : catalog.dependencies) {
+        if (d.kind == "trigger" && mine(d.from) && mine(d.to))
+            notices.push_back({false, fmt::format("trigger {} on {}", d.name, d.from->display()),
+                               fmt::format("its function {}() names {}, which moves too", d.object.display(), d.to->display()),
+                               "after the cutover a write to the old name is refused: let the function use TG_TABLE_SCHEMA, or names "
+                               "without a schema"});
+    }
+    return notices;
 }
 
 Step phase_step(std::string id, std::string why) { return {std::move(id), {}, "", std::move(why), {}}; }
@@ -154,20 +180,19 @@ Plan plan_split(model::BoundaryMap const& map, model::Service const& service, Ow
     plan.steps.push_back(schema_step(setup, catalog));
     if (service.strategy == model::Strategy::move) {
         append(plan.notices, ddl::move_notices(catalog, setup.tables));
-        if (setup.role)
-            plan.steps.push_back(grants_step(setup, catalog, true));
+        plan.steps.push_back(grants_step(setup, catalog, true));
         plan.steps.push_back(phase_step("phase:dual_writing", "ready: the tables move in the cutover"));
         return plan;
     }
     append(plan.notices, ddl::carry_notices(catalog, setup.tables));
+    append(plan.notices, trigger_notices(setup, catalog));
     if (service.legacy == model::Legacy::view)
         append(plan.notices, ddl::legacy_view_notices(catalog, setup.tables));
     if (std::ranges::any_of(plan.notices, &model::Notice::refuses))
         return plan; // the steps need what was refused
     append(plan.steps, ddl::carry_table_steps(catalog, setup.tables));
-    if (setup.role)
-        plan.steps.push_back(grants_step(setup, catalog, false));
     append(plan.steps, install_steps(machinery(service.name, setup, with_targets(catalog, setup.tables)), setup));
+    plan.steps.push_back(grants_step(setup, catalog, false));
     for (auto const& pair : setup.tables) {
         if (!pair.is_partition)
             plan.steps.push_back({"backfill:" + pair.source.display(), {}, "ROW SHARE on " + pair.source.display(),
@@ -189,8 +214,9 @@ namespace {
 // Brings one service's follower in step with what its authority's tables have become.
 class Reconciler {
 public:
-    Reconciler(std::string const& service, Setup const& setup, cutover::Authority authority, Catalog const& catalog)
-        : service_{service}
+    Reconciler(std::string const& service, Setup const& setup, cutover::Authority authority, Catalog const& catalog, bool reinstall)
+        : reinstall_{reinstall}
+        , service_{service}
         , setup_{setup}
         , authority_{authority}
         , catalog_{catalog}
@@ -234,7 +260,7 @@ private:
             else
                 mend.sql.push_back(difference.mend);
         }
-        if (mend.sql.empty())
+        if (mend.sql.empty() && !reinstall_)
             return;
         changed_.push_back(authority.name);
         mends_[authority.name] = std::move(mend);
@@ -314,6 +340,7 @@ private:
         plan_.steps.push_back({"setup", {}, "", "what is set up is recorded", {}});
     }
 
+    bool reinstall_;
     std::string const& service_;
     Setup const& setup_;
     cutover::Authority authority_;
@@ -331,10 +358,11 @@ private:
 
 } // namespace
 
-Reconciliation plan_reconcile(std::string const& service, Setup const& setup, cutover::Authority authority, Catalog const& catalog) {
+Reconciliation plan_reconcile(std::string const& service, Setup const& setup, cutover::Authority authority, Catalog const& catalog,
+                              bool reinstall) {
     if (setup.strategy == model::Strategy::move)
         return {Plan{service, "reconcile", setup.tables, {}, {}, {}}, setup};
-    return Reconciler{service, setup, authority, catalog}.run();
+    return Reconciler{service, setup, authority, catalog, reinstall}.run();
 }
 
 } // namespace pgcarve::plan

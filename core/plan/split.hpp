@@ -36,7 +36,8 @@ struct Reconciliation {
 
 // For a service that is split already: what the authority's tables got since (columns, partitions) is given to the follower,
 // their mirrors are made anew, and their rows compared and repaired. `setup` with the names of now.
+// `reinstall`: mirrors and fences are not as they should be, so those of all tables are made anew.
 [[nodiscard]] Reconciliation plan_reconcile(std::string const& service, model::Setup const& setup, cutover::Authority authority,
-                                            model::Catalog const& catalog);
+                                            model::Catalog const& catalog, bool reinstall = false);
 
 } // namespace pgcarve::plan

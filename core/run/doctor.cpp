@@ -13,6 +13,14 @@ using model::DoctorLevel;
 
 namespace doctor {
 
+void Examination::add(model::DoctorFinding finding) {
+    for (auto& statement : finding.sql) {
+        if (!statement.ends_with(';'))
+            statement += ';';
+    }
+    report.findings.push_back(std::move(finding));
+}
+
 void Examination::check(std::string const& id, std::string const& object, std::string const& fine,
                         std::function<void()> const& look) {
     context.interrupt.check();

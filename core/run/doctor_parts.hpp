@@ -43,7 +43,7 @@ struct Examination {
     bool control_readable = false;
     model::DoctorReport report;
 
-    void add(model::DoctorFinding finding) { report.findings.push_back(std::move(finding)); }
+    void add(model::DoctorFinding finding); // its statements get their semicolon here
     // Runs one check; when it found nothing, says that it was made.
     void check(std::string const& id, std::string const& object, std::string const& fine, std::function<void()> const& look);
     [[nodiscard]] std::string me() const { return sql::display_ident(catalog.role.name); }

@@ -137,12 +137,15 @@ void drifted(Examination& exam, Case const& one) {
     if (!changes.empty() || setup.strategy == model::Strategy::move)
         return; // what the machinery should be follows from the tables
     exam.check("machinery", name, "mirror and fence are as they were installed", [&] {
-        for (auto const& sentence : machinery_drift(exam.session, name, setup, one.state->authority, exam.catalog))
+        for (auto& fault : machinery_faults(exam.session, name, setup, one.state->authority, exam.catalog))
             exam.add({.level = DoctorLevel::problem,
                       .id = "machinery",
                       .object = name,
-                      .message = sentence,
-                      .hint = fmt::format("pgcarve split {} (installs it again), then pgcarve verify {}", name, name)});
+                      .message = listed(fault.differences, 10),
+                      .sql = std::move(fault.mend),
+                      .hint = fmt::format("run it in one transaction, as the role that ran split; then pgcarve verify {}: what was"
+                                          " written meanwhile is on one side only",
+                                          name)});
     });
 }
 

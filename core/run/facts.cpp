@@ -104,31 +104,58 @@ std::vector<std::string> unreadable_sequences(pg::Session& session, model::Setup
     return names;
 }
 
-std::vector<std::string> machinery_drift(pg::Session& session, std::string const& service, model::Setup const& setup,
-                                         cutover::Authority authority, model::Catalog const& catalog) {
+namespace {
+
+std::vector<mirrorgen::Installed> read_installed(pg::Session& session, mirrorgen::Machinery const& machinery) {
+    std::vector<mirrorgen::Installed> installed;
+    for (auto const row : session.query(mirrorgen::installed_query(machinery))) {
+        mirrorgen::Installed one;
+        one.table = {row.text("table_schema"), row.text("table_name")};
+        one.name = row.text("name");
+        one.enabled = row.letter("enabled");
+        one.type = static_cast<int>(row.integer("type"));
+        one.constraint = row.boolean("constraint");
+        one.has_when = row.boolean("has_when");
+        one.old_table = row.maybe("old_table").value_or("");
+        one.new_table = row.maybe("new_table").value_or("");
+        one.function = {{row.text("function_schema"), row.text("function_name")}, row.array("settings"), row.text("body")};
+        one.security_definer = row.boolean("security_definer");
+        installed.push_back(std::move(one));
+    }
+    return installed;
+}
+
+// Switching triggers is enough when they are all as they should be but for that.
+std::vector<std::string> machinery_mend(mirrorgen::Machinery const& machinery, bool enabled, std::vector<mirrorgen::Installed> installed) {
+    for (auto& one : installed)
+        one.enabled = 'D';
+    if (mirrorgen::drift(machinery, false, installed).empty())
+        return enabled ? mirrorgen::enable(machinery) : mirrorgen::disable(machinery);
+    return mirrorgen::install(machinery, enabled);
+}
+
+} // namespace
+
+std::vector<MachineryFault> machinery_faults(pg::Session& session, std::string const& service, model::Setup const& setup,
+                                             cutover::Authority authority, model::Catalog const& catalog) {
+    std::vector<MachineryFault> found;
     if (setup.strategy == model::Strategy::move)
-        return {};
-    std::vector<std::string> found;
+        return found;
     auto const all = plan::machinery(service, setup, catalog);
     for (auto const& state : plan::expected(all, setup, authority)) {
-        std::vector<mirrorgen::Installed> installed;
-        for (auto const row : session.query(mirrorgen::installed_query(*state.machinery))) {
-            mirrorgen::Installed one;
-            one.table = {row.text("table_schema"), row.text("table_name")};
-            one.name = row.text("name");
-            one.enabled = row.letter("enabled");
-            one.type = static_cast<int>(row.integer("type"));
-            one.constraint = row.boolean("constraint");
-            one.has_when = row.boolean("has_when");
-            one.old_table = row.maybe("old_table").value_or("");
-            one.new_table = row.maybe("new_table").value_or("");
-            one.function = {{row.text("function_schema"), row.text("function_name")}, row.array("settings"), row.text("body")};
-            one.security_definer = row.boolean("security_definer");
-            installed.push_back(std::move(one));
-        }
-        auto const differences = mirrorgen::drift(*state.machinery, state.enabled, installed);
-        found.insert(found.end(), differences.begin(), differences.end());
+        auto const installed = read_installed(session, *state.machinery);
+        auto differences = mirrorgen::drift(*state.machinery, state.enabled, installed);
+        if (!differences.empty())
+            found.push_back({std::move(differences), machinery_mend(*state.machinery, state.enabled, installed)});
     }
+    return found;
+}
+
+std::vector<std::string> machinery_drift(pg::Session& session, std::string const& service, model::Setup const& setup,
+                                         cutover::Authority authority, model::Catalog const& catalog) {
+    std::vector<std::string> found;
+    for (auto const& fault : machinery_faults(session, service, setup, authority, catalog))
+        found.insert(found.end(), fault.differences.begin(), fault.differences.end());
     return found;
 }
 

@@ -34,6 +34,14 @@ struct OldestWriter {
 [[nodiscard]] std::vector<std::string> machinery_drift(pg::Session& session, std::string const& service, model::Setup const& setup,
                                                        cutover::Authority authority, model::Catalog const& catalog);
 
+// The same by mirror and fence, each with the SQL that puts it right, to be run in one transaction.
+struct MachineryFault {
+    std::vector<std::string> differences;
+    std::vector<std::string> mend;
+};
+[[nodiscard]] std::vector<MachineryFault> machinery_faults(pg::Session& session, std::string const& service, model::Setup const& setup,
+                                                           cutover::Authority authority, model::Catalog const& catalog);
+
 // Tables whose definitions are no longer those that the mirror was made for, or whose two sides differ; one
 // sentence each. `catalog` is today's.
 [[nodiscard]] std::vector<std::string> drift(model::Setup const& setup, model::Catalog const& catalog,

@@ -107,7 +107,10 @@ private:
                         fmt::format("`pgcarve status {}` says what comes next; nothing was touched", service_)};
         auto const catalog = catalog::read_catalog(session_);
         auto setup = current_names(now);
-        auto reconciliation = plan::plan_reconcile(service_, setup, now.authority, catalog);
+        // What changed in the tables decides what is made anew; when nothing did, mirrors and fences are looked at.
+        bool const intact = !drift(setup, catalog, now.authority).empty() ||
+                            machinery_drift(session_, service_, setup, now.authority, catalog).empty();
+        auto reconciliation = plan::plan_reconcile(service_, setup, now.authority, catalog, !intact);
         auto const& plan = reconciliation.plan;
         SplitOutcome outcome{.already = plan.steps.empty(), .phase = std::string{cutover::text(now.phase)},
                              .next = fmt::format("pgcarve verify {}", service_)};
@@ -164,7 +167,9 @@ private:
         mirror::BackfillEvents events;
         events.progress = context_.events.backfill;
         events.after_chunk = [&](std::string const& table) { context_.failpoints.hit("split/chunk:" + table); };
-        auto const table = backfill_table_of(*pair, catalog::read_catalog(session_));
+        if (!backfill_catalog_) // once for all tables: one that changes meanwhile makes the copy fail, not lie
+            backfill_catalog_ = catalog::read_catalog(session_);
+        auto const table = backfill_table_of(*pair, *backfill_catalog_);
         return mirror::backfill_table(session_, lease, table, context_.map.throttle, context_.interrupt, events);
     }
 
@@ -204,6 +209,7 @@ private:
     pg::Session session_;
     base::Interrupt::Guard guard_;
     std::optional<model::Setup> setup_;
+    std::optional<model::Catalog> backfill_catalog_;
 };
 
 } // namespace
