@@ -9,29 +9,35 @@
 namespace pgcarve::pg {
 
 std::string Blocker::describe() const {
-    return fmt::format("pid {} ({}{}{}), {}, transaction open for {}{}{}", pid, user, application.empty() ? "" : " ",
-                       application, state.empty() ? "state unknown" : state,
+    if (!prepared.empty())
+        return fmt::format("prepared transaction {0} ({1}), prepared {2} ago: COMMIT PREPARED {0} or ROLLBACK PREPARED {0} ends it",
+                           sql::literal(prepared), user, base::describe_duration(base::Millis{static_cast<long>(transaction_seconds * 1000)}));
+    auto const who = fmt::format("pid {} ({}{}{})", pid, user, application.empty() ? "" : " ", application);
+    if (state.empty()) // hidden from roles without pg_read_all_stats
+        return who + ", which this role may not look at: GRANT pg_read_all_stats would show its age and statement";
+    return fmt::format("{}, {}, transaction open for {}{}{}", who, state,
                        base::describe_duration(base::Millis{static_cast<long>(transaction_seconds * 1000)}),
                        query.empty() ? "" : ": ", query);
 }
 
 std::vector<Blocker> lock_holders(Session& observer, std::vector<std::string> const& qualified_tables) {
     auto const rows = observer.query(
-        sql::Sql{"SELECT DISTINCT ON (l.pid) l.pid, coalesce(a.usename, '') AS usename,"
-                 " coalesce(a.application_name, '') AS application_name,"
+        sql::Sql{"SELECT DISTINCT ON (1, 2) coalesce(l.pid, 0) AS pid, coalesce(p.gid, '') AS gid,"
+                 " coalesce(a.usename, p.owner, '') AS usename, coalesce(a.application_name, '') AS application_name,"
                  " coalesce(a.state, CASE WHEN a.backend_type = 'autovacuum worker' THEN 'autovacuum' END, '') AS state,"
-                 " coalesce(extract(epoch FROM clock_timestamp() - a.xact_start), 0)::float8 AS seconds,"
+                 " coalesce(extract(epoch FROM clock_timestamp() - coalesce(a.xact_start, p.prepared)), 0)::float8 AS seconds,"
                  " coalesce(left(a.query, 120), '') AS query"
                  " FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid"
-                 " WHERE l.locktype = 'relation' AND l.granted AND l.pid <> pg_backend_pid()"
-                 " AND l.mode <> 'AccessShareLock'"
+                 " LEFT JOIN pg_prepared_xacts p ON l.pid IS NULL AND l.virtualtransaction = '-1/' || p.transaction"
+                 " WHERE l.locktype = 'relation' AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid()"
+                 " AND (a.pid IS NOT NULL OR p.gid IS NOT NULL) AND l.mode <> 'AccessShareLock'"
                  " AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
                  " AND l.relation = ANY (SELECT to_regclass(t)::oid FROM unnest("}
             .bind(format_array(qualified_tables))
             .add("::text[]) AS t)"));
     std::vector<Blocker> found;
     for (auto const row : rows) {
-        found.push_back({static_cast<int>(row.integer("pid")), row.text("usename"), row.text("application_name"),
+        found.push_back({static_cast<int>(row.integer("pid")), row.text("gid"), row.text("usename"), row.text("application_name"),
                          row.text("state"), row.real("seconds"), row.text("query")});
     }
     std::ranges::sort(found, std::ranges::greater{}, &Blocker::transaction_seconds);

@@ -209,7 +209,7 @@ TEST_F(Doctor, MovesATableOutOfTheTargetsPlace) {
     admin("CREATE SCHEMA shop AUTHORIZATION doc_owner");
     auto session = server().connect(database_, "doc_owner");
     session.run("CREATE TABLE shop.orders (id int)");
-    EXPECT_EQ(mended("target-taken", DoctorLevel::problem, "shop.orders").sql, std::vector<std::string>{"DROP TABLE \"shop\".\"orders\""});
+    EXPECT_EQ(mended("target-taken", DoctorLevel::problem, "shop.orders").sql, std::vector<std::string>{"DROP TABLE \"shop\".\"orders\";"});
     session.run("CREATE TABLE shop.orders AS SELECT 7 AS id");
     mended("target-taken", DoctorLevel::problem, "shop.orders");
     EXPECT_EQ(session.one(Sql{"SELECT id FROM shop.orders_before_pgcarve"}).integer("id"), 7); // no row was lost
@@ -297,7 +297,7 @@ TEST_F(Doctor, AsksForTheOwnersRightsInASchemaThatIsThere) {
     mended("create-on-schema", DoctorLevel::problem, "doc_owner");
     // The schema's owner is a superuser, which nobody should be made a member of.
     EXPECT_EQ(mended("owner", DoctorLevel::problem, "postgres").sql,
-              std::vector<std::string>{"ALTER SCHEMA \"shop\" OWNER TO \"doc_carver\""});
+              std::vector<std::string>{"ALTER SCHEMA \"shop\" OWNER TO \"doc_carver\";"});
 }
 
 // ---- sessions
@@ -400,7 +400,7 @@ TEST_F(DoctorOfASmallServer, FindsSettingsThatMatter) {
     auto const report = examine();
     auto const locks = found(report, "max-locks");
     ASSERT_EQ(locks.size(), 1U) << told(report);
-    EXPECT_EQ(locks[0].sql, std::vector<std::string>{"ALTER SYSTEM SET max_locks_per_transaction = 64"}); // 123 locks, 20 sessions
+    EXPECT_EQ(locks[0].sql, std::vector<std::string>{"ALTER SYSTEM SET max_locks_per_transaction = 64;"}); // 123 locks, 20 sessions
     EXPECT_EQ(found(report, "deadlock-timeout").size(), 1U) << told(report);
     EXPECT_EQ(found(report, "lock-timeout").size(), 1U) << told(report);
     EXPECT_EQ(found(report, "wal-level").size(), 1U) << told(report);

@@ -9,6 +9,7 @@
 #include <fstream>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "support/server.hpp"
 
@@ -368,10 +369,73 @@ TEST(Roles, AStrangerToTheControlSchemaIsToldSo) {
         auto const output = shop.expect(5, verb);
         EXPECT_NE(output.err.find("permission denied for schema pgcarve"), std::string::npos) << verb << "\n" << output.err;
     }
-    EXPECT_NE(shop.expect(1, "doctor shop").out.find(fmt::format("GRANT \"{}\" TO \"{}\"", carver, stranger)), std::string::npos);
+    auto const grant = fmt::format("GRANT \"{}\" TO \"{}\"", carver, stranger);
+    EXPECT_NE(shop.expect(1, "doctor shop").out.find(grant), std::string::npos);
     EXPECT_EQ(shop.phase(), "dual_writing");
     shop.write("public");
     shop.expect_equal_sides();
+    // A colleague of the one who began can go on.
+    shop.root(grant);
+    shop.root(fmt::format("GRANT pg_read_all_stats TO {}", stranger));
+    shop.expect(0, "doctor shop");
+    shop.expect(0, "verify shop");
+    shop.expect(0, "cutover shop --yes");
+    shop.write("shop");
+    shop.expect_equal_sides();
+    shop.expect(0, "rollback shop --yes");
+    shop.expect(0, "cancel shop --yes");
+    shop.expect_untouched();
+}
+
+TEST(Roles, DoctorNamesWhatChangedUnderTheMirrorAndSplitMendsIt) {
+    Shop const shop;
+    shop.set_up();
+    shop.as(shop.owner, "ALTER TABLE public.orders ADD COLUMN channel text NOT NULL DEFAULT 'web'");
+    auto told = shop.expect(1, "doctor shop").out;
+    EXPECT_NE(told.find("channel"), std::string::npos) << told;
+    EXPECT_NE(told.find("pgcarve split shop"), std::string::npos) << told;
+    shop.expect(0, "split shop --yes");
+    shop.expect(0, "doctor shop");
+    shop.write("public");
+    shop.expect_equal_sides();
+
+    shop.as(shop.owner, "ALTER TABLE public.lines DISABLE TRIGGER USER");
+    auto const document = nlohmann::json::parse(shop.expect(1, "--format json doctor shop").out);
+    shop.write("public"); // past the mirror
+    for (auto const& finding : document.at("findings")) {
+        if (finding.at("id") != "machinery")
+            continue;
+        EXPECT_NE(finding.at("message").get<std::string>().find("public.lines"), std::string::npos) << finding;
+        for (auto const& statement : finding.at("sql"))
+            shop.as(shop.carver, statement);
+    }
+    shop.expect(1, "verify shop");
+    shop.expect(0, "repair shop --yes");
+    shop.expect(0, "doctor shop");
+    shop.expect_equal_sides();
+}
+
+TEST(Roles, AReaderMayLookAndVerify) {
+    Shop shop;
+    shop.set_up();
+    auto const reader = shop.database() + "_reader";
+    shop.root(fmt::format("CREATE ROLE {0} LOGIN; GRANT USAGE ON SCHEMA pgcarve, public, shop TO {0};"
+                          " GRANT SELECT ON ALL TABLES IN SCHEMA pgcarve, public, shop TO {0};"
+                          " GRANT INSERT ON pgcarve.verification TO {0}; GRANT INSERT, UPDATE ON pgcarve.finding TO {0}",
+                          reader));
+    shop.carver = reader;
+    shop.configure();
+    shop.expect(0, "status shop");
+    // "lines" has row security: what a policy may hide is never passed over in silence.
+    auto const hidden = shop.expect(3, "verify shop"); // not proven
+    EXPECT_NE((hidden.out + hidden.err).find("row-level security"), std::string::npos) << hidden.out << hidden.err;
+    shop.root(fmt::format("ALTER ROLE {} BYPASSRLS", reader));
+    shop.expect(0, "verify shop");
+    shop.root("SET session_replication_role = replica; UPDATE shop.lines SET amount = 0 WHERE order_id = 9");
+    shop.expect(1, "verify shop");
+    auto const refused = shop.expect(5, "repair shop --yes");
+    EXPECT_NE(refused.err.find("permission denied"), std::string::npos) << refused.err;
+    EXPECT_EQ(shop.phase(), "dual_writing");
 }
 
 } // namespace
