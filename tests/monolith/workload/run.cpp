@@ -13,6 +13,7 @@
 #include <memory>
 #include <mutex>
 #include <numeric>
+#include <set>
 #include <thread>
 #include <vector>
 
@@ -246,13 +247,31 @@ private:
             return false;
         }
         bool turned = false;
-        auto services = e.services;
-        std::sort(services.begin(), services.end());
-        services.erase(std::unique(services.begin(), services.end()), services.end());
-        for (auto const& service : services) {
+        for (auto const& service : concerned(e)) {
             turned = session_.resolver().toggle(service) || turned;
         }
         return turned;
+    }
+
+    // Of the services that the refused statement named, the one whose table or schema the message is about: a statement
+    // may read one service's tables and write another's. All of them when the message names none.
+    [[nodiscard]] std::set<std::string> concerned(SqlError const& e) {
+        std::set<std::string> const named{e.services.begin(), e.services.end()};
+        std::set<std::string> about;
+        constexpr std::string_view separators = " .,:;\"";
+        std::string_view const message{e.what()};
+        for (std::size_t at = 0; at < message.size();) {
+            auto const end = std::min(message.find_first_of(separators, at), message.size());
+            auto const word = std::string{message.substr(at, end - at)};
+            auto const owner = service_of(word);
+            for (auto const& service : named) {
+                if (service == owner || (e.sqlstate == "3F000" && word == session_.resolver().schema_of(service))) {
+                    about.insert(service);
+                }
+            }
+            at = end + 1;
+        }
+        return about.empty() ? named : about;
     }
 
     void finished(Kind const& kind, double ms, bool retried) {
