@@ -28,7 +28,9 @@ std::vector<Blocker> lock_holders(Session& observer, std::vector<std::string> co
                  " coalesce(extract(epoch FROM clock_timestamp() - coalesce(a.xact_start, p.prepared)), 0)::float8 AS seconds,"
                  " coalesce(left(a.query, 120), '') AS query"
                  " FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid"
-                 " LEFT JOIN pg_prepared_xacts p ON l.pid IS NULL AND l.virtualtransaction = '-1/' || p.transaction"
+                 // A prepared transaction keeps its session's virtual id until the server restarts.
+                 " LEFT JOIN (pg_prepared_xacts p JOIN pg_locks x ON x.locktype = 'transactionid' AND x.pid IS NULL"
+                 "  AND x.transactionid = p.transaction) ON l.pid IS NULL AND x.virtualtransaction = l.virtualtransaction"
                  " WHERE l.locktype = 'relation' AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid()"
                  " AND (a.pid IS NOT NULL OR p.gid IS NOT NULL) AND l.mode <> 'AccessShareLock'"
                  " AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"

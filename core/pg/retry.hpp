@@ -19,6 +19,7 @@ struct LockPolicy {
 // A session that holds a lock somebody waits for.
 struct Blocker {
     int pid = 0;
+    std::string prepared; // the identifier of a prepared transaction, which has no pid
     std::string user;
     std::string application;
     std::string state;

@@ -143,9 +143,9 @@ void drifted(Examination& exam, Case const& one) {
                       .object = name,
                       .message = listed(fault.differences, 10),
                       .sql = std::move(fault.mend),
-                      .hint = fmt::format("run it in one transaction, as the role that ran split; then pgcarve verify {}: what was"
-                                          " written meanwhile is on one side only",
-                                          name)});
+                      .hint = fmt::format("`pgcarve split {}` does it; or run it in one transaction, as the role that ran split. Then"
+                                          " `pgcarve verify {}`: what was written meanwhile is on one side only",
+                                          name, name)});
     });
 }
 
