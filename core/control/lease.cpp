@@ -82,6 +82,11 @@ std::optional<std::string> Store::lease_holder(std::string const& service) {
                        row->text("verb"), row->text("taken_at"));
 }
 
+void Store::sweep_lease(std::string const& service) {
+    if (!lease_holder(service))
+        session_.query(Sql{"DELETE FROM pgcarve.lease WHERE service = "}.bind(service));
+}
+
 void Store::check_lease(Lease const& lease) {
     auto const rows = session_.query(Sql{"SELECT FROM pgcarve.service WHERE name = "}
                                          .bind(lease.service())

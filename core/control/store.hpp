@@ -84,6 +84,9 @@ public:
     // Who holds the lease now, described; nullopt when nobody does.
     [[nodiscard]] std::optional<std::string> lease_holder(std::string const& service);
 
+    // Takes away the lease row that a killed process left behind.
+    void sweep_lease(std::string const& service);
+
     // --- changes: in the caller's transaction
     void check_lease(Lease const& lease); // locks the service's row to the end of the transaction
     // Compare-and-set of the phase by the phase table; also sets authority, and the window when dual_writing begins.

@@ -140,11 +140,8 @@ public:
 private:
     void cutover() {
         auto const across = ddl::foreign_keys_across(catalog_, setup_.tables);
-        if (!across.add.empty()) {
-            plan_.steps.push_back({"keys:across", across.add, "SHARE ROW EXCLUSIVE on the tables of others that are referred to",
-                                   "foreign keys to other services' tables hold at the new tables too", across.drop});
-            plan_.steps.insert(plan_.steps.end(), across.validate.begin(), across.validate.end());
-        }
+        plan_.steps.insert(plan_.steps.end(), across.add_each.begin(), across.add_each.end());
+        plan_.steps.insert(plan_.steps.end(), across.validate.begin(), across.validate.end());
         auto const inside = ddl::foreign_keys_inside(catalog_, setup_.tables);
         auto triggers = ddl::hand_over_triggers(catalog_, setup_.tables, true);
         Step step = new_switch();
@@ -175,11 +172,8 @@ private:
         append(step.sql, merged(triggers));
         step.sql.push_back(notify(service_, to_));
         plan_.steps.push_back(std::move(step));
-        auto drop = ddl::foreign_keys_inside(catalog_, setup_.tables).drop;
-        append(drop, ddl::foreign_keys_across(catalog_, setup_.tables).drop);
-        if (!drop.empty())
-            plan_.steps.push_back({"keys:drop", drop, "ACCESS EXCLUSIVE on the service's new tables and the tables they refer to",
-                                   "the new tables follow again: their foreign keys would only judge the order of arrival", {}});
+        for (auto const& keys : {ddl::foreign_keys_inside(catalog_, setup_.tables), ddl::foreign_keys_across(catalog_, setup_.tables)})
+            plan_.steps.insert(plan_.steps.end(), keys.drop_each.begin(), keys.drop_each.end());
         plan_.steps.push_back(hook_step(to_));
     }
 

@@ -7,6 +7,7 @@
 
 #include "ddl/keys.hpp"
 #include "ddl/text.hpp"
+#include "plan/authority.hpp"
 #include "plan/machinery.hpp"
 
 namespace pgcarve::plan {
@@ -125,6 +126,12 @@ Plan plan_complete(std::string const& service, Setup const& setup, Catalog const
             retire.sql.push_back(fmt::format("DO {}", sql::literal(fmt::format("BEGIN IF NOT EXISTS (SELECT FROM {0}) THEN DROP TABLE {0}; END IF; END",
                                                                                guard.quoted()))));
     }
+    // All at once and in the order in which writers take them: one by one they would meet a busy writer half-way.
+    std::string locks;
+    for (auto const& table : tables_to_lock(setup, catalog, cutover::Authority::schema))
+        locks += (locks.empty() ? "" : ", ") + table.quoted();
+    if (!locks.empty())
+        retire.sql.insert(retire.sql.begin(), fmt::format("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", locks));
     retire.why = fmt::format("the mirror ends; the old tables are renamed and held, {} is on its own", setup.schema);
     plan.steps.push_back(std::move(retire));
     return plan;

@@ -142,6 +142,7 @@ private:
     }
 
     MoveOutcome already() {
+        control::Store{session_}.sweep_lease(request_.service);
         auto const last = control::Store{session_}.last_finished(request_.service);
         result_.verb = verb_;
         result_.service = request_.service;

@@ -114,7 +114,10 @@ private:
         return found;
     }
 
-    FinishOutcome done_before(Phase phase) { return {.already = true, .phase = std::string{cutover::text(phase)}}; }
+    FinishOutcome done_before(Phase phase) {
+        control::Store{session_}.sweep_lease(service_);
+        return {.already = true, .phase = std::string{cutover::text(phase)}};
+    }
 
     [[noreturn]] void wrong_phase(std::optional<control::ServiceState> const& now, std::string const& hint) const {
         throw Error{Exit::usage, "wrong-phase",

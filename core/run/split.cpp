@@ -115,8 +115,10 @@ private:
         SplitOutcome outcome{.already = plan.steps.empty(), .phase = std::string{cutover::text(now.phase)},
                              .next = fmt::format("pgcarve verify {}", service_)};
         refuse_if_told(plan);
-        if (plan.steps.empty())
+        if (plan.steps.empty()) {
+            control::Store{session_}.sweep_lease(service_);
             return outcome;
+        }
         if (!confirm_(plan))
             return {.confirmed = false};
         control::Lease const lease{context_.shared("lease"), service_, "split", context_.operator_name};
