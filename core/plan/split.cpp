@@ -109,6 +109,12 @@ Step grants_step(Setup const& setup, Catalog const& catalog, bool moved) {
     return step;
 }
 
+void add_grants(Plan& plan, Setup const& setup, Catalog const& catalog, bool moved) {
+    auto step = grants_step(setup, catalog, moved);
+    if (!step.sql.empty()) // nobody but the owner may use the tables
+        plan.steps.push_back(std::move(step));
+}
+
 // A trigger's function that names a table of the same service writes to the old one after the cutover if it names the
 // schema too, and is refused there.
 std::vector<model::Notice> trigger_notices(Setup const& setup, Catalog const& catalog) {
@@ -180,7 +186,7 @@ Plan plan_split(model::BoundaryMap const& map, model::Service const& service, Ow
     plan.steps.push_back(schema_step(setup, catalog));
     if (service.strategy == model::Strategy::move) {
         append(plan.notices, ddl::move_notices(catalog, setup.tables));
-        plan.steps.push_back(grants_step(setup, catalog, true));
+        add_grants(plan, setup, catalog, true);
         plan.steps.push_back(phase_step("phase:dual_writing", "ready: the tables move in the cutover"));
         return plan;
     }
@@ -192,7 +198,7 @@ Plan plan_split(model::BoundaryMap const& map, model::Service const& service, Ow
         return plan; // the steps need what was refused
     append(plan.steps, ddl::carry_table_steps(catalog, setup.tables));
     append(plan.steps, install_steps(machinery(service.name, setup, with_targets(catalog, setup.tables)), setup));
-    plan.steps.push_back(grants_step(setup, catalog, false));
+    add_grants(plan, setup, catalog, false);
     for (auto const& pair : setup.tables) {
         if (!pair.is_partition)
             plan.steps.push_back({"backfill:" + pair.source.display(), {}, "ROW SHARE on " + pair.source.display(),
