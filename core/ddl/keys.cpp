@@ -1,6 +1,7 @@
 #include "ddl/keys.hpp"
 
 #include <algorithm>
+#include <string_view>
 
 #include <fmt/format.h>
 
@@ -56,29 +57,55 @@ private:
                 out.push_back(comment_on(fmt::format("CONSTRAINT {} ON {}", name, target.quoted()), *key.comment));
         };
         // A partition's inherited key vanishes with its parent's, which is dropped first.
-        all_.drop.push_back(fmt::format("ALTER TABLE IF EXISTS {} DROP CONSTRAINT IF EXISTS {}", target.quoted(), name));
+        auto const drop = fmt::format("ALTER TABLE IF EXISTS {} DROP CONSTRAINT IF EXISTS {}", target.quoted(), name);
+        all_.drop.push_back(drop);
+        drop_step(target, key, what, drop);
 
         bool const whole = table.kind == 'p' && key.validated && key.enforced;
         if (whole) {
             model::Step step{.id = "join:" + what};
+            lock_parent(step, key, "SHARE ROW EXCLUSIVE");
             step.sql.push_back(fmt::format("{} ADD CONSTRAINT {} {}", alter, name, definition));
             comment(step.sql);
             step.lock = fmt::format("SHARE ROW EXCLUSIVE on {} and {}", target.display(), target_of(key.referenced).display());
             step.why = fmt::format("the key {} of the partitions becomes one of the whole table", what);
+            if (!inside_)
+                step.undo = {drop};
             joins_.push_back(std::move(step));
             return;
         }
         // Only possible from version 18, where it reaches the partitions by itself.
         if (key.inherited && !(key.validated && key.enforced))
             return;
-        all_.add.push_back(fmt::format("{} ADD CONSTRAINT {} {}{}", alter, name, definition, key.enforced ? " NOT VALID" : ""));
-        comment(all_.add);
+        model::Step add{.id = "keys:add:" + what, .undo = {drop}};
+        add.sql.push_back(fmt::format("{} ADD CONSTRAINT {} {}{}", alter, name, definition, key.enforced ? " NOT VALID" : ""));
+        comment(add.sql);
+        add.lock = fmt::format("SHARE ROW EXCLUSIVE on {} and {}", target.display(), target_of(key.referenced).display());
+        add.why = fmt::format("the foreign key {} holds at the new table too", what);
+        all_.add.insert(all_.add.end(), add.sql.begin(), add.sql.end());
+        all_.add_each.push_back(std::move(add));
         if (key.validated && key.enforced)
             all_.validate.push_back({.id = "validate:" + what,
                                      .sql = {fmt::format("{} VALIDATE CONSTRAINT {}", alter, name)},
                                      .lock = "SHARE UPDATE EXCLUSIVE on " + target.display(),
                                      .why = fmt::format("every row satisfies the foreign key {}", what),
                                      .undo = {}});
+    }
+
+    // Parents first, as writers take them: who is past the parent then finds the child free. A table of others may not
+    // be ours to lock.
+    void lock_parent(model::Step& step, Constraint const& key, std::string_view mode) const {
+        if (inside_)
+            step.sql.push_back(fmt::format("LOCK TABLE {} IN {} MODE", target_of(key.referenced).quoted(), mode));
+    }
+
+    void drop_step(QName const& target, Constraint const& key, std::string const& what, std::string const& drop) {
+        model::Step step{.id = "keys:drop:" + what};
+        lock_parent(step, key, "ACCESS EXCLUSIVE");
+        step.sql.push_back(drop);
+        step.lock = fmt::format("ACCESS EXCLUSIVE on {} and {}", target.display(), target_of(key.referenced).display());
+        step.why = fmt::format("the new tables follow: the foreign key {} would only judge the order of arrival", what);
+        all_.drop_each.push_back(std::move(step));
     }
 
     Catalog const& catalog_;

@@ -18,6 +18,9 @@ struct ForeignKeys {
     std::vector<std::string> add;
     std::vector<model::Step> validate; // "validate:TABLE.NAME", "join:TABLE.NAME"
     std::vector<std::string> drop;     // takes all of them away, whatever of the above was reached
+    // The same key by key, so that no transaction has to gather the locks of many busy tables at once.
+    std::vector<model::Step> add_each; // "keys:add:TABLE.NAME", to run before `validate`
+    std::vector<model::Step> drop_each; // "keys:drop:TABLE.NAME"
 };
 
 // Keys of T that point to tables of the same service, in their new place.
