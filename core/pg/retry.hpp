@@ -11,8 +11,8 @@
 namespace pgcarve::pg {
 
 struct LockPolicy {
-    base::Millis lock_timeout{500}; // below deadlock_timeout: we give way, not the application
-    int tries = 20;
+    base::Millis lock_timeout{200}; // below deadlock_timeout: we give way, not the application
+    int tries = 40;
     base::Millis pause{250}; // grows with every try, up to 16 times, with jitter
 };
 

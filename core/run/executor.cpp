@@ -90,7 +90,11 @@ void Executor::run_step(model::Step const& step) {
         store.step_done(lease_, attempt_, step.id);
     };
     try {
-        pg::with_lock_retry(session_, pg::LockPolicy{}, tables, work, announce_wait(context_, step.id));
+        // Many tables at once, beside writers that take them in any order: short waits find a gap sooner than long ones,
+        // and keep nobody waiting.
+        auto const policy = step.id == "retire" ? pg::LockPolicy{.lock_timeout = base::Millis{40}, .tries = 200, .pause = base::Millis{25}}
+                                                : pg::LockPolicy{};
+        pg::with_lock_retry(session_, policy, tables, work, announce_wait(context_, step.id));
     } catch (...) {
         attempt_.done.erase(step.id); // a retry that failed after all: the journal line was rolled back with it
         throw;
