@@ -179,8 +179,9 @@ struct Session::Impl {
             throw SqlError{std::string{sqlstate::insufficient_privilege}, tidy(e.what()), statement};
         } catch (pqxx::sql_error const& e) {
             auto const state = e.sqlstate();
-            // 57P0x: shutdown, crash, terminated by an administrator; 08xxx: connection exceptions.
-            if (state.starts_with("57P0") || state.starts_with("08") || !connection->is_open())
+            // 57P0x: shutdown, crash, terminated by an administrator; 08xxx: connection exceptions; none at all: libpq's
+            // own word, not the server's, that the connection has broken.
+            if (state.empty() || state.starts_with("57P0") || state.starts_with("08") || !connection->is_open())
                 lose(first_line(e.what()));
             throw SqlError{state, tidy(e.what()), statement};
         } catch (pqxx::failure const& e) {

@@ -62,7 +62,11 @@ public:
         session_.run(fmt::format("SET LOCAL lock_timeout = {}; SET LOCAL statement_timeout = {}",
                                  std::min(what_.max_write_block, longest_lock_timeout).count(),
                                  what_.max_write_block.count()));
-        flip(asked);
+        if (!flip(asked)) {
+            transaction.abort();
+            timing.worst_try_ms = std::max(timing.worst_try_ms, milliseconds_since(asked));
+            return false;
+        }
         timing.write_block_ms = milliseconds_since(asked);
         if (timing.write_block_ms > static_cast<double>(what_.max_write_block.count()))
             too_long(timing.write_block_ms);
@@ -83,17 +87,20 @@ private:
                     "nothing was changed; try at a quieter time, or raise max_write_block"};
     }
 
-    // One round trip for all of them: writers wait meanwhile.
-    void flip(Clock::time_point asked) {
+    // One round trip for all of them: writers wait meanwhile. False: a lock beyond the tables' own was not free.
+    bool flip(Clock::time_point asked) {
         std::string batch;
         for (auto const& statement : what_.statements)
             batch += statement + ";\n";
         try {
             if (!batch.empty())
                 session_.run(batch);
+            return true;
         } catch (pg::SqlError const& e) {
             context_.interrupt.check();
-            if (e.sqlstate() == pg::sqlstate::query_canceled || e.sqlstate() == pg::sqlstate::lock_not_available)
+            if (e.sqlstate() == pg::sqlstate::lock_not_available || e.sqlstate() == pg::sqlstate::deadlock_detected)
+                return false;
+            if (e.sqlstate() == pg::sqlstate::query_canceled)
                 too_long(milliseconds_since(asked));
             throw Error{Exit::needs_decision, "switch-refused", fmt::format("the switch was rolled back: {}", e.message()),
                         "nothing was changed; `pgcarve doctor` shows what is wrong with the other direction"}

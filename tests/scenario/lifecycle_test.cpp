@@ -127,7 +127,7 @@ TEST(Lifecycle, TwoServicesThatReferToEachOther) {
     shop.expect_retired("rental");
     shop.expect_retired("catalog");
     EXPECT_EQ(shop.refers_to("catalog.film"), "rental.rental");
-    EXPECT_EQ(shop.refers_to("rental.rental"), "catalog.film, people");
+    EXPECT_EQ(shop.refers_to("rental.rental"), "catalog.film, public.people");
     EXPECT_EQ(carving.value("SELECT (SELECT sum(n) FROM public.titles) = (SELECT count(*) FROM rental.rental)"), "true");
 }
 
