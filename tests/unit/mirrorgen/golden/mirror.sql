@@ -45,11 +45,15 @@ BEGIN
     IF pg_catalog.current_setting(''transaction_isolation'') IN (''repeatable read'', ''serializable'') THEN
         GET DIAGNOSTICS touched = ROW_COUNT;
         IF touched < (SELECT pg_catalog.count(*) FROM pgcarve_old AS o WHERE NOT EXISTS (SELECT FROM "pgcarve"."pgcarve_public.orders_rows" AS x WHERE x."id" = o."id" OFFSET 0)) THEN
+            BEGIN
             INSERT INTO "pgcarve"."pgcarve_checkout.orders_rows" ("id", "Note") OVERRIDING SYSTEM VALUE
             SELECT o."id", o."Note" FROM pgcarve_old AS o WHERE NOT EXISTS (SELECT FROM "pgcarve"."pgcarve_public.orders_rows" AS x WHERE x."id" = o."id" OFFSET 0)
             ON CONFLICT ("id") DO NOTHING;
             DELETE FROM "pgcarve"."pgcarve_checkout.orders_rows" AS t USING pgcarve_old AS o
     WHERE t."id" = o."id" AND NOT EXISTS (SELECT FROM "pgcarve"."pgcarve_public.orders_rows" AS x WHERE x."id" = o."id" OFFSET 0);
+            EXCEPTION WHEN foreign_key_violation THEN
+                NULL;
+            END;
         END IF;
     END IF;
     RETURN NULL;
@@ -74,10 +78,14 @@ BEGIN
     IF NOT EXISTS (SELECT FROM "pgcarve"."pgcarve_public.orders_rows" AS x WHERE x."id" = OLD."id" OFFSET 0) THEN
         DELETE FROM "pgcarve"."pgcarve_checkout.orders_rows" AS t WHERE t."id" = OLD."id";
         IF NOT FOUND AND pg_catalog.current_setting(''transaction_isolation'') IN (''repeatable read'', ''serializable'') THEN
+            BEGIN
             INSERT INTO "pgcarve"."pgcarve_checkout.orders_rows" ("id", "Note") OVERRIDING SYSTEM VALUE
             SELECT OLD."id", OLD."Note" WHERE true
             ON CONFLICT ("id") DO NOTHING;
             DELETE FROM "pgcarve"."pgcarve_checkout.orders_rows" AS t WHERE t."id" = OLD."id";
+            EXCEPTION WHEN foreign_key_violation THEN
+                NULL;
+            END;
         END IF;
     END IF;
     RETURN NULL;
