@@ -135,7 +135,7 @@ wide_table='CREATE TABLE public.wide (id bigint PRIMARY KEY, customer integer NO
     token uuid NOT NULL, attributes jsonb NOT NULL, weight double precision, version bigint NOT NULL DEFAULT 1);
     CREATE INDEX wide_customer ON public.wide (customer); CREATE INDEX wide_placed ON public.wide (placed_at)'
 wide_rows() {
-    echo "SELECT g, (g * 7919 % 100000)::integer, (g % 100000) / 100.0, 'R-' || g, CASE WHEN g % 3 = 0 THEN 'please ring twice' END,
+    echo "SELECT g, (g::bigint * 7919 % 100000)::integer, (g % 100000) / 100.0, 'R-' || g, CASE WHEN g % 3 = 0 THEN 'please ring twice' END,
         timestamptz '2025-01-01 00:00+00' + g % 31000000 * interval '1 second', date '2025-01-01' + (g % 365)::integer, g % 2 = 0,
         md5(g::text)::uuid, jsonb_build_object('step', g % 7, 'by', 'bench'), g / 7.0, 1 FROM generate_series($1, $2) g"
 }
