@@ -75,7 +75,9 @@ private:
             auto const first = i;
             auto last = i; // the last acknowledged
             bool any = false;
-            bool foreign = records[i].rank_kind != 's';
+            // Nobody's before: what a client ranks by itself, a first version, an audit row (always an insert).
+            bool const foreign =
+                records[i].rank_kind != 's' && records[i].rank > 1 && table.id != Table::audit_log;
             for (; i < end && records[i].key == records[first].key; ++i) {
                 if (acknowledged(records[i])) {
                     last = i;
