@@ -15,6 +15,7 @@ namespace fs = std::filesystem;
 
 std::map<std::string, std::set<std::string>> const may_use{
     {"base", {}},
+    {"wire", {"base"}},
     {"sql", {"base"}},
     {"model", {"base", "sql"}},
     {"config", {"base", "sql", "model"}},
@@ -23,13 +24,13 @@ std::map<std::string, std::set<std::string>> const may_use{
     {"cutover", {"base", "sql", "model"}},
     {"report", {"base", "sql", "model"}},
     {"plan", {"base", "sql", "model", "cutover", "ddl", "mirrorgen"}},
-    {"pg", {"base", "sql"}},
+    {"pg", {"base", "sql", "wire"}},
     {"catalog", {"base", "sql", "model", "pg"}},
     {"control", {"base", "sql", "model", "pg", "cutover"}},
     {"mirror", {"base", "sql", "model", "pg", "cutover", "control", "catalog", "mirrorgen"}},
     {"verify", {"base", "sql", "model", "pg", "cutover", "control", "catalog"}},
 };
-std::set<std::string> const pure{"base",      "sql",     "model",  "config", "ddl",
+std::set<std::string> const pure{"base",      "wire",    "sql",    "model", "config", "ddl",
                                  "mirrorgen", "cutover", "report", "plan"};
 
 bool is_one_of(std::string const& header, std::initializer_list<std::string_view> prefixes) {
