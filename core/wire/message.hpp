@@ -84,7 +84,7 @@ struct Relation {
     std::span<RelationColumn const> columns;
 };
 
-// The name of a type that is not built in.
+// The name of a type that is not built in; with the number of a domain comes the name of its base type.
 struct Type {
     TransactionId xid;
     base::Oid id;
