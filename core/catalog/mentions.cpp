@@ -108,8 +108,8 @@ TableNames::TableNames(std::vector<sql::QName> const& tables) {
     }
 }
 
-std::set<sql::QName> TableNames::mentioned(std::string_view source) const {
-    std::set<sql::QName> found;
+std::map<sql::QName, bool> TableNames::mentions(std::string_view source) const {
+    std::map<sql::QName, bool> found;
     Scanner scanner{source};
     Scanner::Name name;
     std::string before;
@@ -117,14 +117,21 @@ std::set<sql::QName> TableNames::mentioned(std::string_view source) const {
         if (name.after_dot) {
             sql::QName const whole{before, name.name};
             if (qualified_.contains(whole))
-                found.insert(whole);
+                found.insert_or_assign(whole, true);
         } else {
             auto const [first, last] = by_name_.equal_range(name.name);
             for (auto at = first; at != last; ++at)
-                found.insert(at->second);
+                found.emplace(at->second, false);
         }
         before = name.name;
     }
+    return found;
+}
+
+std::set<sql::QName> TableNames::mentioned(std::string_view source) const {
+    std::set<sql::QName> found;
+    for (auto const& [table, qualified] : mentions(source))
+        found.insert(table);
     return found;
 }
 

@@ -20,6 +20,8 @@ class TableNames {
 public:
     explicit TableNames(std::vector<sql::QName> const& tables);
     [[nodiscard]] std::set<sql::QName> mentioned(std::string_view source) const;
+    // The same; true: the text says the schema too, at least once.
+    [[nodiscard]] std::map<sql::QName, bool> mentions(std::string_view source) const;
 
 private:
     std::set<sql::QName> qualified_;

@@ -159,7 +159,7 @@ void read_columns(Reading& reading) {
                  " a.attgenerated, CASE WHEN a.attcollation <> 0 AND a.attcollation <> t.typcollation"
                  " THEN quote_ident(cn.nspname) || '.' || quote_ident(co.collname) END AS collation,"
                  " nullif(a.attstattarget, -1) AS statistics_target,"
-                 " ARRAY(SELECT o FROM unnest(a.attoptions) o WHERE o !~ '^pg_attver=') AS attoptions, a.attstorage, "}
+                 " ARRAY(SELECT o FROM unnest(a.attoptions) o WHERE o !~ '^pg_attver=') AS attoptions, a.attstorage, t.typstorage, "}
                  .add(reading.version.compression)
                  .add(" AS compression FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid"
                       " LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum"
@@ -185,6 +185,7 @@ void read_columns(Reading& reading) {
             c.statistics_target = static_cast<int>(row.integer("statistics_target"));
         c.options = row.array("attoptions");
         c.storage = row.letter("attstorage");
+        c.type_storage = row.letter("typstorage");
         c.compression = row.letter("compression");
         c.comment = reading.comment("pg_class", table->oid.value, c.number);
         table->columns.push_back(std::move(c));

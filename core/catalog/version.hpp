@@ -12,6 +12,8 @@ struct VersionText {
     sql::Sql::Fixed period;              // of pg_constraint c; false before 18
     sql::Sql::Fixed publication_schemas; // a query of (pubname, nspname); empty before 15
     sql::Sql::Fixed string_body;         // condition on pg_proc p: its body is the text in prosrc
+    sql::Sql::Fixed collation;           // of pg_collation c: collate, ctype, locale, rules
+    sql::Sql::Fixed multirange;          // of pg_range r: multirange_schema, multirange_name; NULL before 14
 };
 
 // `version` as server_version_num. Throws "server-version" (exit 2) outside of 13 … 18.

@@ -81,8 +81,7 @@ void attach(Statements& out, QName const& parent, Made const& made) {
 void attach_indexes(Statements& out, Made const& made) {
     for (auto const& index : made.source->indexes) {
         if (index.parent)
-            out.push_back(fmt::format("ALTER INDEX {} ATTACH PARTITION {}", QName{made.target.schema, *index.parent}.quoted(),
-                                      QName{made.target.schema, index.name}.quoted()));
+            out.push_back(attach_index(made, index));
     }
 }
 
@@ -249,8 +248,6 @@ std::vector<Step> carry_new_partition_steps(Catalog const& catalog, Pairs const&
 
 // ---- switching
 
-namespace {
-
 std::string set_trigger(QName const& table, std::string const& trigger, char state) {
     auto const* const verb = state == 'D'   ? "DISABLE"
                              : state == 'A' ? "ENABLE ALWAYS"
@@ -258,6 +255,8 @@ std::string set_trigger(QName const& table, std::string const& trigger, char sta
                                             : "ENABLE";
     return fmt::format("ALTER TABLE ONLY {} {} TRIGGER {}", table.quoted(), verb, quote_ident(trigger));
 }
+
+namespace {
 
 bool has_trigger(Table const& table, std::string const& name) {
     return std::ranges::find(table.triggers, name, &model::Trigger::name) != table.triggers.end();

@@ -41,7 +41,9 @@ private:
         auto const at = std::ranges::find(pairs_, source, &model::TablePair::source);
         return at == pairs_.end() ? source : at->target;
     }
-    [[nodiscard]] bool points_inside(Constraint const& key) const { return target_of(key.referenced) != key.referenced; }
+    [[nodiscard]] bool points_inside(Constraint const& key) const {
+        return std::ranges::find(pairs_, key.referenced, &model::TablePair::source) != pairs_.end();
+    }
 
     void one(Table const& table, QName const& target, Constraint const& key) {
         auto const* const referenced = catalog_.find(key.referenced);

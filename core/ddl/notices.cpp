@@ -40,6 +40,80 @@ std::string make_key_hint(Table const& table) {
                        table.name.quoted(), quote_ident(column));
 }
 
+auto refuser(std::vector<Notice>& out) {
+    return [&out](std::string object, std::string text, std::string hint) {
+        out.push_back({true, std::move(object), std::move(text), std::move(hint)});
+    };
+}
+
+} // namespace
+
+void judge_kind(std::vector<Notice>& out, Table const& t) {
+    auto const refuse = refuser(out);
+    auto const name = t.name.display();
+    if (t.kind == 'f')
+        refuse(name, "is a foreign table", "leave it out of the service's tables");
+    if (!t.inherits.empty() || t.has_inheritance_children)
+        refuse(name, "takes part in table inheritance", "make it a partitioned or an ordinary table, or leave it out");
+    if (t.of_type)
+        refuse(name, "is a typed table (OF " + t.of_type->display() + ")", fmt::format("ALTER TABLE {} NOT OF;", t.name.quoted()));
+    for (auto const& rule : t.rules)
+        refuse(name, "has the rule " + display_ident(rule),
+               fmt::format("make it a trigger, then DROP RULE {} ON {};", quote_ident(rule), t.name.quoted()));
+    for (auto const& label : t.security_labels)
+        refuse(name, "has the security label " + label, fmt::format("SECURITY LABEL ON TABLE {} IS NULL;", t.name.quoted()));
+    for (auto const& c : t.constraints) {
+        if (c.type == 'n' && !c.validated)
+            refuse(name, "has the NOT NULL constraint " + display_ident(c.name) + ", which is NOT VALID",
+                   fmt::format("ALTER TABLE {} VALIDATE CONSTRAINT {};", t.name.quoted(), quote_ident(c.name)));
+    }
+    for (auto const& index : t.indexes) {
+        auto const index_name = QName{t.name.schema, index.name}.quoted();
+        if (!index.valid)
+            refuse(name, "has the invalid index " + display_ident(index.name),
+                   t.kind == 'p' ? fmt::format("attach an index to it for every partition, or DROP INDEX {};", index_name)
+                                 : fmt::format("REINDEX INDEX CONCURRENTLY {};  -- or DROP INDEX {};", index_name, index_name));
+    }
+}
+
+void judge_definitions(std::vector<Notice>& out, Catalog const& catalog, Table const& t) {
+    auto const refuse = refuser(out);
+    auto const check = [&](bool understood, std::string const& what, std::string const& definition) {
+        if (!understood)
+            refuse(t.name.display(), what + " has a definition that pgcarve does not understand: " + definition,
+                   "drop it before the split and make it by hand after it");
+    };
+    QName const anywhere{"x", "x"};
+    for (auto const& index : t.indexes) {
+        auto const what = "index " + display_ident(index.name);
+        if (!index.constraint) {
+            check(create_index(t, index, anywhere).has_value(), what, index.definition);
+            continue;
+        }
+        auto const c = std::ranges::find(t.constraints, *index.constraint, &model::Constraint::name);
+        check(c != t.constraints.end() && key_constraint(*c, index), what, index.definition);
+    }
+    for (auto const& trigger : t.triggers) {
+        if (!trigger.inherited)
+            check(create_trigger(t, trigger, anywhere).has_value(), "trigger " + display_ident(trigger.name), trigger.definition);
+    }
+    for (auto const& s : t.statistics)
+        check(create_statistics(t, s, anywhere).has_value(), "statistics object " + s.name.display(), s.definition);
+    for (auto const& key : t.constraints) {
+        auto const* const referenced = key.type == 'f' ? catalog.find(key.referenced) : nullptr;
+        if (key.type == 'f')
+            check(referenced != nullptr && foreign_key(key, referenced->sql_name, anywhere), "foreign key " + display_ident(key.name),
+                  key.definition);
+    }
+}
+
+void judge_key(std::vector<Notice>& out, Table const& t) {
+    if (!model::usable_key(t))
+        refuser(out)(t.name.display(), "has no usable key: no primary key and no unique index of NOT NULL columns", make_key_hint(t));
+}
+
+namespace {
+
 class Judge {
 public:
     Judge(Catalog const& catalog, Pairs const& pairs, CarryOptions const& options)
@@ -48,14 +122,13 @@ public:
     std::vector<Notice> run() {
         for (auto const& pair : pairs_) {
             auto const& table = source_of(catalog_, pair);
-            kind(table);
+            judge_kind(notices_, table);
             rights(table);
             target(pair);
-            if (options_.needs_key && !pair.is_partition && !model::usable_key(table))
-                refuse(table.name.display(), "has no usable key: no primary key and no unique index of NOT NULL columns",
-                       make_key_hint(table));
+            if (options_.needs_key && !pair.is_partition)
+                judge_key(notices_, table);
             functions(table);
-            definitions(table);
+            judge_definitions(notices_, catalog_, table);
             remarks(table);
         }
         names();
@@ -69,33 +142,6 @@ private:
     }
     void note(std::string object, std::string text, std::string hint = {}) {
         notices_.push_back({false, std::move(object), std::move(text), std::move(hint)});
-    }
-
-    void kind(Table const& t) {
-        auto const name = t.name.display();
-        if (t.kind == 'f')
-            refuse(name, "is a foreign table", "leave it out of the service's tables");
-        if (!t.inherits.empty() || t.has_inheritance_children)
-            refuse(name, "takes part in table inheritance", "make it a partitioned or an ordinary table, or leave it out");
-        if (t.of_type)
-            refuse(name, "is a typed table (OF " + t.of_type->display() + ")", fmt::format("ALTER TABLE {} NOT OF;", t.name.quoted()));
-        for (auto const& rule : t.rules)
-            refuse(name, "has the rule " + display_ident(rule),
-                   fmt::format("make it a trigger, then DROP RULE {} ON {};", quote_ident(rule), t.name.quoted()));
-        for (auto const& label : t.security_labels)
-            refuse(name, "has the security label " + label, fmt::format("SECURITY LABEL ON TABLE {} IS NULL;", t.name.quoted()));
-        for (auto const& c : t.constraints) {
-            if (c.type == 'n' && !c.validated)
-                refuse(name, "has the NOT NULL constraint " + display_ident(c.name) + ", which is NOT VALID",
-                       fmt::format("ALTER TABLE {} VALIDATE CONSTRAINT {};", t.name.quoted(), quote_ident(c.name)));
-        }
-        for (auto const& index : t.indexes) {
-            auto const index_name = QName{t.name.schema, index.name}.quoted();
-            if (!index.valid)
-                refuse(name, "has the invalid index " + display_ident(index.name),
-                       t.kind == 'p' ? fmt::format("attach an index to it for every partition, or DROP INDEX {};", index_name)
-                                     : fmt::format("REINDEX INDEX CONCURRENTLY {};  -- or DROP INDEX {};", index_name, index_name));
-        }
     }
 
     void rights(Table const& t) {
@@ -128,36 +174,6 @@ private:
                    fmt::format("uses {} on every write, which finds other names by the writer's search_path; the mirror would not find them",
                                function),
                    fmt::format("ALTER FUNCTION {} SET search_path = …;  -- the schemas that its body needs, and pg_temp last", function));
-    }
-
-    void definitions(Table const& t) {
-        auto const check = [&](bool understood, std::string const& what, std::string const& definition) {
-            if (!understood)
-                refuse(t.name.display(), what + " has a definition that pgcarve does not understand: " + definition,
-                       "drop it before the split and make it by hand after it");
-        };
-        QName const anywhere{"x", "x"};
-        for (auto const& index : t.indexes) {
-            auto const what = "index " + display_ident(index.name);
-            if (!index.constraint) {
-                check(create_index(t, index, anywhere).has_value(), what, index.definition);
-                continue;
-            }
-            auto const c = std::ranges::find(t.constraints, *index.constraint, &model::Constraint::name);
-            check(c != t.constraints.end() && key_constraint(*c, index), what, index.definition);
-        }
-        for (auto const& trigger : t.triggers) {
-            if (!trigger.inherited)
-                check(create_trigger(t, trigger, anywhere).has_value(), "trigger " + display_ident(trigger.name), trigger.definition);
-        }
-        for (auto const& s : t.statistics)
-            check(create_statistics(t, s, anywhere).has_value(), "statistics object " + s.name.display(), s.definition);
-        for (auto const& key : t.constraints) {
-            auto const* const referenced = key.type == 'f' ? catalog_.find(key.referenced) : nullptr;
-            if (key.type == 'f')
-                check(referenced != nullptr && foreign_key(key, referenced->sql_name, anywhere), "foreign key " + display_ident(key.name),
-                      key.definition);
-        }
     }
 
     void remarks(Table const& t) {

@@ -75,19 +75,24 @@ void checks(Statements& out, Made const& made) {
     }
 }
 
-void indexes(Statements& out, Made const& made) {
+std::string create_index(Made const& made, model::Index const& index) {
     auto const& s = *made.source;
-    for (auto const& index : s.indexes) {
-        auto const what = "index " + sql::display_ident(index.name);
-        if (!index.constraint) {
-            out.push_back(carried(create_index(s, index, made.target), what, s));
-            continue;
-        }
-        auto const at = std::ranges::find_if(s.constraints, [&](model::Constraint const& c) { return c.name == *index.constraint; });
-        auto const definition = at == s.constraints.end() ? std::nullopt : key_constraint(*at, index);
-        out.push_back(fmt::format("ALTER TABLE ONLY {} ADD CONSTRAINT {} {}", made.target.quoted(), quote_ident(index.name),
-                                  carried(definition, what, s)));
-    }
+    auto const what = "index " + sql::display_ident(index.name);
+    if (!index.constraint)
+        return carried(create_index(s, index, made.target), what, s);
+    auto const at = std::ranges::find_if(s.constraints, [&](model::Constraint const& c) { return c.name == *index.constraint; });
+    auto const definition = at == s.constraints.end() ? std::nullopt : key_constraint(*at, index);
+    return fmt::format("ALTER TABLE ONLY {} ADD CONSTRAINT {} {}", made.target.quoted(), quote_ident(index.name), carried(definition, what, s));
+}
+
+std::string attach_index(Made const& made, model::Index const& index) {
+    return fmt::format("ALTER INDEX {} ATTACH PARTITION {}", QName{made.target.schema, *index.parent}.quoted(),
+                       QName{made.target.schema, index.name}.quoted());
+}
+
+void indexes(Statements& out, Made const& made) {
+    for (auto const& index : made.source->indexes)
+        out.push_back(create_index(made, index));
 }
 
 void index_settings(Statements& out, Made const& made) {
@@ -135,23 +140,26 @@ void statistics(Statements& out, Catalog const& catalog, Made const& made) {
     }
 }
 
+std::string create_policy(QName const& table, model::Policy const& p) {
+    auto const* const command = p.command == 'r'   ? "SELECT"
+                                : p.command == 'a' ? "INSERT"
+                                : p.command == 'w' ? "UPDATE"
+                                : p.command == 'd' ? "DELETE"
+                                                   : "ALL";
+    auto text = fmt::format("CREATE POLICY {} ON {} AS {} FOR {} TO {}", quote_ident(p.name), table.quoted(),
+                            p.permissive ? "PERMISSIVE" : "RESTRICTIVE", command,
+                            p.roles.empty() ? std::string{"PUBLIC"} : ident_list(p.roles));
+    if (p.using_expr)
+        text += " USING (" + *p.using_expr + ")";
+    if (p.check_expr)
+        text += " WITH CHECK (" + *p.check_expr + ")";
+    return text;
+}
+
 void row_security(Statements& out, Made const& made) {
     auto const& s = *made.source;
-    for (auto const& p : s.policies) {
-        auto const* const command = p.command == 'r'   ? "SELECT"
-                                    : p.command == 'a' ? "INSERT"
-                                    : p.command == 'w' ? "UPDATE"
-                                    : p.command == 'd' ? "DELETE"
-                                                       : "ALL";
-        auto text = fmt::format("CREATE POLICY {} ON {} AS {} FOR {} TO {}", quote_ident(p.name), made.target.quoted(),
-                                p.permissive ? "PERMISSIVE" : "RESTRICTIVE", command,
-                                p.roles.empty() ? std::string{"PUBLIC"} : ident_list(p.roles));
-        if (p.using_expr)
-            text += " USING (" + *p.using_expr + ")";
-        if (p.check_expr)
-            text += " WITH CHECK (" + *p.check_expr + ")";
-        out.push_back(std::move(text));
-    }
+    for (auto const& p : s.policies)
+        out.push_back(create_policy(made.target, p));
     if (s.row_security)
         out.push_back(fmt::format("ALTER TABLE {} ENABLE ROW LEVEL SECURITY", made.target.quoted()));
     if (s.force_row_security)

@@ -46,6 +46,7 @@ struct Column {
     std::vector<sql::QName> default_sequences; // which its default draws from, owned or not
     char storage = 0;     // attstorage
     char compression = 0; // attcompression: 0 the server's default (always before version 14)
+    char type_storage = 0; // typstorage: what `storage` is by itself
 };
 
 struct Constraint {
