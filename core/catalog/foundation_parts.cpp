@@ -184,7 +184,8 @@ private:
                  Sql{"SELECT p.oid::bigint AS oid, n.nspname, p.proname, p.oid::regprocedure::text AS signature, p.prokind,"
                      " l.lanname, pg_get_functiondef(p.oid) AS definition, p.prorettype = 'trigger'::regtype AS is_trigger, "}
                      .add(version_.string_body)
-                     .add(" AS string_body, pg_get_userbyid(p.proowner) AS owner, obj_description(p.oid, 'pg_proc') AS comment"
+                     .add(" AS string_body, pg_get_userbyid(p.proowner) AS owner, (SELECT substr(s, 13) FROM unnest(p.proconfig) s"
+                          " WHERE s ~ '^search_path=') AS search_path, obj_description(p.oid, 'pg_proc') AS comment"
                           " FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang"
                           " WHERE p.prokind <> 'a' AND p.oid = ANY (")
                      .bind(of("pg_proc"))
@@ -198,6 +199,7 @@ private:
             f.is_trigger = row.boolean("is_trigger");
             f.string_body = row.boolean("string_body");
             f.owner = row.text("owner");
+            f.search_path = row.maybe("search_path");
             f.comment = row.maybe("comment");
             known("pg_proc", row, "function:" + f.signature);
             at.emplace(oid_of(row, "oid"), out_.functions.size());

@@ -226,9 +226,10 @@ private:
     void function(model::Function const& f) {
         auto const object = "ROUTINE " + f.signature;
         Statements sql{"SET LOCAL check_function_bodies = off", f.definition};
-        sql.push_back(fmt::format("REVOKE ALL ON {} FROM PUBLIC", object));
+        if (std::ranges::find(f.grants, std::string{}, &model::Grant::grantee) == f.grants.end())
+            sql.push_back(fmt::format("REVOKE ALL ON {} FROM PUBLIC", object));
         for (auto const& grant : f.grants) {
-            if (grant.grantee != f.owner && has_role(grant.grantee))
+            if (!grant.grantee.empty() && grant.grantee != f.owner && has_role(grant.grantee))
                 sql.push_back(fmt::format("GRANT EXECUTE ON {} TO {}{}", object, role(grant.grantee),
                                           grant.grantable ? " WITH GRANT OPTION" : ""));
         }

@@ -249,6 +249,26 @@ private:
             differs("type", a.name, "multirange", a.multirange->display(), b.multirange->display());
     }
 
+    static bool path_has(std::string const& path, std::string const& schema) {
+        std::istringstream in{path};
+        for (std::string item; std::getline(in, item, ',');) {
+            auto const start = item.find_first_not_of(' ');
+            if (start != std::string::npos && (item.substr(start) == schema || item.substr(start) == quote_ident(schema)))
+                return true;
+        }
+        return false;
+    }
+    // Tables that it names without a schema and that move: it finds them when its caller's search_path says so.
+    [[nodiscard]] std::vector<std::string> found_by_path(model::Function const& f) const {
+        std::vector<std::string> found;
+        for (auto const& m : f.mentions) {
+            auto const at = std::ranges::find(tables_, m.table, &std::pair<QName, QName>::first);
+            if (at != tables_.end() && !m.qualified && !f.search_path && at->first.schema != at->second.schema)
+                found.push_back(at->second.display());
+        }
+        return found;
+    }
+
     // What a function names and will not find: "public.audit_log, which the target will not have".
     [[nodiscard]] std::vector<std::string> lost(model::Function const& f) const {
         auto const target = [&](QName const& table) {
@@ -261,6 +281,10 @@ private:
             bool const same_name_stays = !m.qualified && std::ranges::any_of(f.mentions, [&](model::Mention const& other) {
                 return other.table.name == m.table.name && target(other.table);
             });
+            if (!m.qualified && f.search_path && there && *there != m.table && !path_has(*f.search_path, there->schema)) {
+                found.push_back(fmt::format("{}, which is {} at the target, outside of the function's search_path", m.table.display(), there->display()));
+                continue;
+            }
             if (same_name_stays || (there && (*there == m.table || !m.qualified)))
                 continue;
             found.push_back(there ? fmt::format("{}, which is {} at the target", m.table.display(), there->display())
@@ -276,6 +300,9 @@ private:
         auto const object = "function " + f.signature;
         auto const gone = lost(f);
         bool const certain = std::ranges::any_of(f.mentions, &model::Mention::certain);
+        if (auto const by_path = found_by_path(f); !by_path.empty() && there == there_.functions.end())
+            note(object, fmt::format("names tables without their schema; it finds {} by the search_path of whoever calls it", fmt::join(by_path, ", ")),
+                 "put the service's schema into the search_path of its role at the target");
         if (there != there_.functions.end()) {
             bool const equal = f.definition == there->definition;
             if (!equal && !gone.empty())

@@ -109,6 +109,7 @@ std::optional<std::string> NameMap::in(std::string_view text) const {
             at = name.end;
             continue;
         }
+        doubtful = doubtful || schemas_.contains(part.name);
         auto const to = moved_.find({name.name, part.name});
         bool const call = part.end < text.size() && text[part.end] == '('; // a function that is named like a table
         if (to != moved_.end() && !call) {

@@ -237,7 +237,8 @@ private:
         for (auto const& role : owners_)
             wanted_.notices.push_back({false, "role " + display_ident(role),
                                        fmt::format("owns tables at the source; at the target {} owns them", target_.role.name),
-                                       fmt::format("at the target: CREATE ROLE {0}; GRANT {0} TO {1};", quote_ident(role), quote_ident(target_.role.name))});
+                                       fmt::format("at the target: {}GRANT {} TO {};", has_role(role) ? "" : "CREATE ROLE " + quote_ident(role) + "; ",
+                                                   quote_ident(role), quote_ident(target_.role.name))});
         for (auto const& space : tablespaces_)
             wanted_.notices.push_back({false, "tablespace " + display_ident(space), "is the source's; at the target the default one is used", {}});
     }

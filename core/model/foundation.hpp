@@ -111,6 +111,7 @@ struct Function {
     std::string owner;
     std::vector<Grant> grants;
     std::vector<Mention> mentions; // tables
+    std::optional<std::string> search_path; // its own, as SET says it
     bool by_text = false; // no table is known to need it: another function's text names it
     std::optional<std::string> comment;
 };
