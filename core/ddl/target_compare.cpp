@@ -63,13 +63,16 @@ private:
     void columns() {
         auto now = t_; // an oid of none: columns are matched by name
         now.oid = {};
-        for (auto* const table : {&now}) {
-            for (auto& c : table->columns)
-                c.default_expr = c.default_expr ? std::optional{canonical(*c.default_expr)} : std::nullopt;
-        }
         auto then = have_;
-        for (auto& c : then.columns)
-            c.default_expr = c.default_expr ? std::optional{canonical(*c.default_expr)} : std::nullopt;
+        for (auto* const table : {&now, &then}) {
+            for (auto& c : table->columns) {
+                if (c.default_expr)
+                    c.default_expr = canonical(*c.default_expr);
+                // From version 17 a partition's column says so when its root's is an identity column.
+                if (table->partition_of && !c.owned_sequence)
+                    c.identity = 0;
+            }
+        }
         for (auto& d : describe_difference(then, now, t_.name)) {
             if (!d.text.starts_with("the key changed")) // a key that is only missing is made
                 refuse(d.text + " at the source", d.mend.empty() ? fmt::format("DROP TABLE {};", name()) : d.mend);

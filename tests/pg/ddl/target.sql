@@ -58,7 +58,10 @@ GRANT USAGE ON SEQUENCE shop."Dinge""!_id_seq" TO reader;
 CREATE INDEX by_kind ON shop."Dinge""!" (lower(kind)) WHERE kind IN ('x', 'z');
 CREATE INDEX by_words ON shop."Dinge""!" USING gin (to_tsvector('shop.words', kind));
 CREATE INDEX by_mail ON shop."Dinge""!" (mail, name);
+SELECT current_setting('server_version_num')::int >= 140000 AS expressions \gset
+\if :expressions
 CREATE STATISTICS shop.by_both ON (room + 1), number FROM shop."Dinge""!";
+\endif
 CREATE TRIGGER "On Thing" AFTER UPDATE OF kind ON shop."Dinge""!" FOR EACH ROW
     WHEN (OLD.kind IN ('x', 'z')) EXECUTE FUNCTION "Büro ""1""".on_thing('shop.customers');
 ALTER TABLE shop."Dinge""!" ENABLE ROW LEVEL SECURITY;

@@ -113,6 +113,35 @@ TEST(PlanTarget, ATableSpaceAndAForeignOwnerStayBehind) {
     EXPECT_TRUE(plan.post_load.empty());
 }
 
+// What version 13 has and version 18 makes of it.
+TEST(PlanTarget, AnIdentityOfTheRootIsNoDifferenceOfAPartition) {
+    Case c;
+    auto root = c.orders();
+    root.kind = 'p';
+    root.partition_key = "RANGE (id)";
+    auto part = c.orders();
+    part.name = {"public", "part"};
+    part.sql_name = "public.part";
+    part.partition_of = root.name;
+    part.partition_bound = "DEFAULT";
+    part.indexes.clear();
+    part.constraints.clear();
+    c.source.tables = {root, part};
+    ddl::Pairs const pairs{ddl::make_pair(c.source.tables[0], "svc"), ddl::make_pair(c.source.tables[1], "svc")};
+    root.name = {"svc", "orders"};
+    part.name = {"svc", "part"};
+    part.partition_of = root.name;
+    part.columns[0].identity = 'd';
+    c.target.tables = {root, part};
+    auto const identity = [&] {
+        auto const plan = ddl::plan_target(c.source, c.here, c.target, c.there, pairs, "svc");
+        return std::ranges::any_of(plan.notices, [](model::Notice const& n) { return n.text.find("identity") != std::string::npos; });
+    };
+    EXPECT_FALSE(identity());
+    c.target.tables[1].columns[0].owned_sequence = sql::QName{"svc", "of_its_own"};
+    EXPECT_TRUE(identity());
+}
+
 TEST(PlanTarget, PairsMustPointIntoTheSchema) {
     Case c;
     EXPECT_THROW((void)ddl::plan_target(c.source, c.here, c.target, c.there, {ddl::make_pair(c.orders(), "elsewhere")}, "svc"), base::Error);
