@@ -20,6 +20,14 @@ TEST(Mentions, FindsNamesAsSqlFoldsThem) {
     EXPECT_EQ(tables.mentioned("'an inch: \" ' || (SELECT x FROM sales.orders)"), (Names{{"sales", "orders"}}));
 }
 
+TEST(Mentions, TellsWhetherTheSchemaIsSaid) {
+    catalog::TableNames const tables{{{"public", "orders"}, {"sales", "orders"}}};
+    using Found = std::map<sql::QName, bool>;
+    EXPECT_EQ(tables.mentions("FROM orders"), (Found{{{"public", "orders"}, false}, {{"sales", "orders"}, false}}));
+    EXPECT_EQ(tables.mentions("FROM orders, sales.orders"), (Found{{{"public", "orders"}, false}, {{"sales", "orders"}, true}}));
+    EXPECT_EQ(tables.mentions("FROM sales.orders, orders"), (Found{{{"public", "orders"}, false}, {{"sales", "orders"}, true}}));
+}
+
 TEST(VersionText, ChoosesForEveryVersion) {
     auto const before = catalog::version_text(130012);
     EXPECT_EQ(before.compression.text, "''::\"char\"");
