@@ -291,7 +291,7 @@ private:
                                   : fmt::format("{}, which the target will not have", m.table.display()));
         }
         std::ranges::sort(found);
-        found.erase(std::ranges::unique(found).begin(), found.end());
+        found.erase(std::unique(found.begin(), found.end()), found.end());
         return found;
     }
 
