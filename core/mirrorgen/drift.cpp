@@ -14,7 +14,8 @@ Sql installed_query(Machinery const& machinery) {
             "t.tgtype AS type, t.tgconstraint <> 0 AS constraint, t.tgqual IS NOT NULL AS has_when, "
             "coalesce(t.tgoldtable, '') AS old_table, coalesce(t.tgnewtable, '') AS new_table, "
             "fn.nspname AS function_schema, p.proname AS function_name, p.proconfig AS settings, p.prosrc AS body, "
-            "p.prosecdef AS security_definer "
+            "p.prosecdef AS security_definer, (SELECT pg_catalog.array_agg(a.attname::text ORDER BY a.attname::text COLLATE \"C\") "
+            "FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = t.tgrelid AND a.attnum = ANY (t.tgattr)) AS of_columns "
             "FROM pg_catalog.pg_trigger AS t JOIN pg_catalog.pg_class AS c ON c.oid = t.tgrelid "
             "JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace JOIN pg_catalog.pg_proc AS p ON p.oid = t.tgfoid "
             "JOIN pg_catalog.pg_namespace AS fn ON fn.oid = p.pronamespace WHERE false"};
@@ -22,10 +23,12 @@ Sql installed_query(Machinery const& machinery) {
         sql.add(" OR (fn.nspname = ").literal(function.name.schema);
         sql.add(" AND p.proname = ").literal(function.name.name).add(")");
     }
-    for (auto const& trigger : machinery.triggers) {
+    auto const named = [&sql](Trigger const& trigger) {
         sql.add(" OR (t.tgname = ").literal(trigger.name).add(" AND n.nspname = ").literal(trigger.table.schema);
         sql.add(" AND c.relname = ").literal(trigger.table.name).add(")");
-    }
+    };
+    std::ranges::for_each(machinery.triggers, named);
+    std::ranges::for_each(machinery.needless_triggers, named);
     return sql.add(" ORDER BY 1, 2, 3");
 }
 
@@ -46,6 +49,8 @@ public:
         }
         for (auto const& function : machinery_.functions)
             check(function);
+        for (auto const& trigger : machinery_.needless_triggers)
+            check_needless(trigger);
         for (std::size_t i = 0; i < installed_.size(); ++i) {
             if (!known_[i])
                 found_.push_back(fmt::format("{} came after the mirror was made: it carries {} only as a clone",
@@ -68,15 +73,25 @@ private:
         if (!enabled && at->enabled != 'D')
             found_.push_back(what + " is enabled");
         if (at->type != trigger.type || at->constraint != trigger.constraint || at->has_when != !trigger.when.empty() ||
-            at->old_table != trigger.old_table || at->new_table != trigger.new_table || at->function.name != trigger.function)
+            at->old_table != trigger.old_table || at->new_table != trigger.new_table || at->of_columns != trigger.of_columns || at->function.name != trigger.function)
             found_.push_back(what + " was altered");
+    }
+
+    void check_needless(Trigger const& trigger) {
+        for (std::size_t i = 0; i < installed_.size(); ++i) {
+            if (installed_[i].name != trigger.name)
+                continue;
+            known_[i] = true;
+            if (installed_[i].table == trigger.table)
+                found_.push_back(fmt::format("trigger {} on {} is not needed any more", trigger.name, trigger.table.display()));
+        }
     }
 
     void check(Function const& function) {
         auto const at = std::ranges::find_if(installed_, [&](Installed const& i) { return i.function.name == function.name; });
         if (at == installed_.end())
             return; // then its triggers were missing or altered
-        if (at->function != function || !at->security_definer)
+        if (at->function != function)
             found_.push_back(fmt::format("function {} was altered", function.name.display()));
     }
 

@@ -7,9 +7,10 @@ using sql::Sql;
 namespace {
 
 // The mirror's functions are known by their search_path, since a setting of our own in a function needs a superuser;
-// pgcarve.mirror is the hatch for sessions (backfill, repair).
-constexpr Sql::Fixed not_the_mirror = "pg_catalog.current_setting('search_path') <> 'pg_catalog, pgcarve, pg_temp'"
-                                      " AND pg_catalog.current_setting('pgcarve.mirror', true) IS DISTINCT FROM 'on'";
+// pgcarve.mirror is the hatch for sessions (backfill, repair). Also read where the caller's search_path is in force.
+constexpr Sql::Fixed not_the_mirror =
+    "pg_catalog.current_setting('search_path') OPERATOR(pg_catalog.<>) 'pg_catalog, pgcarve, pg_temp'"
+    " AND coalesce(pg_catalog.current_setting('pgcarve.mirror', true), '') OPERATOR(pg_catalog.<>) 'on'";
 
 // RAISE EXCEPTION that says where the table went.
 Sql refusal(Spec const& spec, Sql::Fixed indent) {
@@ -23,11 +24,16 @@ Sql refusal(Spec const& spec, Sql::Fixed indent) {
     return sql.add(indent).add("    HINT = ").literal(hint).add(";\n");
 }
 
-// A statement of a client is refused at once. One that a foreign key's action or another trigger makes may be
-// what the authority's own action does as well: it is judged at commit, by check().
+// A statement of a client is refused at once. One that a foreign key's action makes may be what the authority's own
+// action does as well: it is judged at commit, by check(). The condition stands in the function because a trigger's WHEN
+// is parsed anew by every statement, which costs the mirror's own writes more than this call.
 std::string refuse(Spec const& spec) {
-    Sql sql{"\nBEGIN\n    IF pg_catalog.pg_trigger_depth() = 1 THEN\n"};
-    sql.add(refusal(spec, "        ")).add("    END IF;\n    IF TG_OP = 'DELETE' THEN\n        RETURN OLD;\n    END IF;\n    RETURN NEW;\nEND\n");
+    Sql sql{"\nBEGIN\n    IF "};
+    sql.add(not_the_mirror);
+    if (spec.acted_on)
+        sql.add("\n        AND pg_catalog.pg_trigger_depth() OPERATOR(pg_catalog.=) 1");
+    sql.add(" THEN\n");
+    sql.add(refusal(spec, "        ")).add("    END IF;\n    IF TG_OP OPERATOR(pg_catalog.=) 'DELETE' THEN\n        RETURN OLD;\n    END IF;\n    RETURN NEW;\nEND\n");
     return sql.text();
 }
 
@@ -62,33 +68,31 @@ Machinery fence(Spec const& spec) {
     Machinery made;
     made.owners = spec.owners;
     made.views = views_of(spec);
-    std::vector<std::string> settings{"search_path=pg_catalog, pg_temp"};
-    auto check_settings = settings;
-    check_settings.emplace_back("enable_seqscan=off");
+    std::vector<std::string> check_settings{"search_path=pg_catalog, pg_temp", "enable_seqscan=off"};
     if (spec.row_security)
         check_settings.emplace_back("row_security=off");
     auto const refuses = function_name(spec.follower, "fence");
     auto const checks = function_name(spec.follower, "fence_check");
-    made.functions.push_back({refuses, std::move(settings), refuse(spec)});
-    made.functions.push_back({checks, std::move(check_settings), check(spec)});
+    made.functions.push_back({refuses, {}, refuse(spec), false});
+    (spec.acted_on ? made.functions : made.needless_functions).push_back({checks, std::move(check_settings), check(spec)});
 
-    std::string const when{not_the_mirror.text};
     std::vector<sql::QName> partitions;
     for (auto const& partition : spec.follower_partitions)
         partitions.push_back(partition.name);
     constexpr int writes = on_insert | on_update | on_delete;
     auto const truncate = [&](sql::QName const& table) {
-        made.triggers.push_back({table, "pgcarve_fence_truncate", before | on_truncate, false, "", "", when, refuses, {}, {}});
+        made.triggers.push_back({table, "pgcarve_fence_truncate", before | on_truncate, false, "", "", "", refuses, {}, {}, {}});
     };
     // A row trigger is cloned to partitions, those to come as well; a statement trigger refuses before a row is looked for.
     if (spec.follower_partitioned)
-        made.triggers.push_back({spec.follower, "pgcarve_fence_row", on_row | before | writes, false, "", "", when, refuses, partitions, {}});
+        made.triggers.push_back({spec.follower, "pgcarve_fence_row", on_row | before | writes, false, "", "", "", refuses, partitions, {}, {}});
     else
-        made.triggers.push_back({spec.follower, "pgcarve_fence", before | writes, false, "", "", when, refuses, {}, {}});
+        made.triggers.push_back({spec.follower, "pgcarve_fence", before | writes, false, "", "", "", refuses, {}, {}, {}});
     truncate(spec.follower);
     for (auto const& partition : partitions)
         truncate(partition);
-    made.triggers.push_back({spec.follower, "pgcarve_fence_check", on_row | writes, true, "", "", when, checks, partitions, {}});
+    (spec.acted_on ? made.triggers : made.needless_triggers)
+        .push_back({spec.follower, "pgcarve_fence_check", on_row | writes, true, "", "", std::string{not_the_mirror.text}, checks, partitions, {}, {}});
     return made;
 }
 

@@ -379,7 +379,7 @@ public:
         statement("pgcarve_mirror_update", on_update, update, old_rows ? "pgcarve_old" : "", "pgcarve_new");
         statement("pgcarve_mirror_delete", on_delete, remove, "pgcarve_old", "");
         if (!replaces)
-            row("pgcarve_mirror_key", on_update, function("mirror_key", bodies_.rename(), true), bodies_.key_changed(), false);
+            key();
         if (spec_.authority_partitioned) {
             auto const late = function("mirror_late", replaces ? bodies_.late_replace() : bodies_.late(), true);
             row("pgcarve_mirror_late", on_insert | on_update | on_delete, late, "", true);
@@ -413,15 +413,30 @@ private:
 
     void statement(std::string name, int events, sql::QName const& called, std::string old_table, std::string new_table) {
         auto const on = [&](sql::QName const& table) {
-            made_.triggers.push_back({table, name, events, false, old_table, new_table, "", called, {}, {}});
+            made_.triggers.push_back({table, name, events, false, old_table, new_table, "", called, {}, {}, {}});
         };
         on(spec_.authority);
         for (auto const& partition : spec_.authority_partitions)
             on(partition.name);
     }
 
+    // The column list spares statements that leave the key alone the reading of the condition, which the server
+    // parses anew in every one.
+    void key() {
+        row("pgcarve_mirror_key", on_update, function("mirror_key", bodies_.rename(), true), bodies_.key_changed(), false);
+        if (spec_.key_may_change_unseen)
+            return;
+        auto& columns = made_.triggers.back().of_columns;
+        columns = names_of(spec_.key);
+        for (auto const& column : spec_.fixed) {
+            if (std::ranges::find(columns, column) == columns.end())
+                columns.push_back(column);
+        }
+        std::ranges::sort(columns);
+    }
+
     void row(std::string name, int events, sql::QName const& called, std::string when, bool only_later_partitions) {
-        Trigger trigger{spec_.authority, std::move(name), events | on_row, false, "", "", std::move(when), called, {}, {}};
+        Trigger trigger{spec_.authority, std::move(name), events | on_row, false, "", "", std::move(when), called, {}, {}, {}};
         for (auto const& partition : spec_.authority_partitions) {
             trigger.clones.push_back(partition.name);
             // On a partition that is partitioned itself it stays enabled, for partitions added below that one.
@@ -434,7 +449,7 @@ private:
     void truncate() {
         auto const add = [&](sql::QName const& table, Partition const* leaf) {
             auto const called = function_of(table, "mirror_truncate", bodies_.truncate(leaf), Plans::free);
-            made_.triggers.push_back({table, "pgcarve_mirror_truncate", on_truncate, false, "", "", "", called, {}, {}});
+            made_.triggers.push_back({table, "pgcarve_mirror_truncate", on_truncate, false, "", "", "", called, {}, {}, {}});
         };
         add(spec_.authority, nullptr);
         for (auto const& partition : spec_.authority_partitions)

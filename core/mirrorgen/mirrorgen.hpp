@@ -27,6 +27,7 @@ struct Function {
     sql::QName name;
     std::vector<std::string> settings; // "search_path=pg_catalog, pg_temp", as proconfig holds them, in order
     std::string body;                  // prosrc
+    bool security_definer = true;      // else it has no settings either: it looks at its caller's
     auto operator<=>(Function const&) const = default;
 };
 
@@ -41,6 +42,7 @@ struct Trigger {
     sql::QName function;
     std::vector<sql::QName> clones;      // partitions that carry a clone of it
     std::vector<sql::QName> disabled_on; // clones that stay disabled when it is enabled
+    std::vector<std::string> of_columns; // UPDATE OF, sorted; empty: any
 };
 
 // A view of a table, in the schema "pgcarve": functions reach the table through it. While it stands, a column cannot
@@ -57,6 +59,9 @@ struct Machinery {
     std::vector<View> views; // both tables'; the pair's other machinery has the same ones
     std::vector<Function> functions;
     std::vector<Trigger> triggers;
+    // What a table like this one has no need of, and may have from when it had: install() and drop() remove it.
+    std::vector<Function> needless_functions;
+    std::vector<Trigger> needless_triggers;
 };
 
 // Triggers on the authority which write the follower.
@@ -84,11 +89,11 @@ struct Installed {
     std::string old_table;
     std::string new_table;
     Function function;
-    bool security_definer = false;
+    std::vector<std::string> of_columns;
 };
 
 // Columns: table_schema, table_name, name, enabled, type, constraint, has_when, old_table, new_table, function_schema,
-// function_name, settings (text[]), body, security_definer. One row a trigger that calls one of the machinery's
+// function_name, settings (text[]), body, security_definer, of_columns (text[]). One row a trigger that calls one of the machinery's
 // functions or has one of its names on one of its tables.
 [[nodiscard]] sql::Sql installed_query(Machinery const& machinery);
 

@@ -27,7 +27,7 @@ inline constexpr int on_row = 1, before = 2, on_insert = 4, on_delete = 8, on_up
 // [NOT ]EXISTS (SELECT FROM table AS alias WHERE alias.key = other.key OFFSET 0), read by index.
 [[nodiscard]] sql::Sql exists(sql::QName const& table, std::span<KeyColumn const> key, std::string_view alias, std::string_view other);
 
-// True while a snapshot older than the statement decides what is visible.
-inline constexpr sql::Sql::Fixed old_snapshot = "pg_catalog.current_setting('transaction_isolation') IN ('repeatable read', 'serializable')";
+// True while a snapshot older than the statement decides what is visible. (READ UNCOMMITTED counts as one, to no harm.)
+inline constexpr sql::Sql::Fixed old_snapshot = "pg_catalog.current_setting('transaction_isolation') <> 'read committed'";
 
 } // namespace pgcarve::mirrorgen

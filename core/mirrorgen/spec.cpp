@@ -125,6 +125,16 @@ void read_constraints(Spec& spec, model::Table const& follower, model::Catalog c
     }
 }
 
+// Whether a trigger of the application can give a row other values than the statement that writes it.
+bool changes_rows_first(model::Table const& table, model::Catalog const& catalog) {
+    auto const has = [](model::Table const& t) {
+        return std::ranges::any_of(t.triggers, [](model::Trigger const& trigger) {
+            return trigger.before && trigger.row_level && !trigger.name.starts_with("pgcarve_");
+        });
+    };
+    return has(table) || std::ranges::any_of(catalog.partitions(table), [&](model::Table const* partition) { return has(*partition); });
+}
+
 } // namespace
 
 Spec make_spec(std::string service, Direction direction, model::Table const& authority, model::Table const& follower,
@@ -142,6 +152,8 @@ Spec make_spec(std::string service, Direction direction, model::Table const& aut
     spec.follower_partitioned = follower.kind == 'p';
     spec.authority_partitions = partitions_of(authority, follower, catalog);
     spec.follower_partitions = partitions_of(follower, authority, catalog);
+    // Either side's, since the new tables get their triggers after the mirror was planned.
+    spec.key_may_change_unseen = changes_rows_first(authority, catalog) || changes_rows_first(follower, catalog);
     spec.row_security = authority.row_security || follower.row_security;
     read_columns(spec, authority, follower);
     read_key(spec, authority, follower);
@@ -171,7 +183,47 @@ void collect(Spec const& of, std::vector<Spec> const& specs, model::Catalog cons
 
 } // namespace
 
+namespace {
+
+// The tables that an acting foreign key of either side points at, by the name of the pair's authority where it has one.
+std::vector<sql::QName> acting_parents(Spec const& spec, std::vector<Spec> const& specs, model::Catalog const& catalog) {
+    std::vector<sql::QName> parents;
+    for (auto const& side : {spec.authority, spec.follower}) {
+        auto const* const table = catalog.find(side);
+        if (table == nullptr)
+            continue;
+        for (auto const& c : table->constraints) {
+            if (!acts(c))
+                continue;
+            auto const pair = std::ranges::find_if(specs, [&](Spec const& s) { return s.authority == c.referenced || s.follower == c.referenced; });
+            parents.push_back(pair == specs.end() ? c.referenced : pair->authority);
+        }
+    }
+    return parents;
+}
+
+void find_acted_on(std::vector<Spec>& specs, model::Catalog const& catalog) {
+    for (auto& spec : specs)
+        spec.acted_on = false;
+    for (bool more = true; more;) {
+        more = false;
+        for (auto& spec : specs) {
+            if (spec.acted_on)
+                continue;
+            auto const parents = acting_parents(spec, specs, catalog);
+            spec.acted_on = std::ranges::any_of(parents, [&](sql::QName const& parent) {
+                auto const pair = std::ranges::find(specs, parent, &Spec::authority);
+                return pair == specs.end() || pair->acted_on;
+            });
+            more = more || spec.acted_on;
+        }
+    }
+}
+
+} // namespace
+
 void link(std::vector<Spec>& specs, model::Catalog const& catalog) {
+    find_acted_on(specs, catalog);
     for (auto& spec : specs) {
         std::vector<sql::QName> seen;
         std::vector<Referencing> found;

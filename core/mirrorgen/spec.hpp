@@ -72,6 +72,8 @@ struct Spec {
     bool follower_referenced = false;         // foreign keys of other tables, or its own, point at the follower
     std::vector<OutgoingKey> outgoing;        // the follower's foreign keys
     std::vector<Referencing> referencing;     // all levels, grandchildren before children; without self references
+    bool acted_on = true; // an action of a foreign key can write the follower without the mirror: see link()
+    bool key_may_change_unseen = false; // a BEFORE trigger can change the authority's key though no UPDATE names it
 };
 
 // Reads a spec off two tables. `follower` may be a planned one: a copy of the authority with the names it will have.
@@ -81,7 +83,8 @@ struct Spec {
 [[nodiscard]] Spec make_spec(std::string service, Direction direction, model::Table const& authority,
                              model::Table const& follower, model::Catalog const& catalog);
 
-// Fills `referencing` of every spec of one service and direction.
+// Fills `referencing` of every spec of one service and direction, and `acted_on`: a foreign key with an action leads
+// (through others of them) to a table that is not mirrored, so that a client's statement on that one reaches both sides.
 void link(std::vector<Spec>& specs, model::Catalog const& catalog);
 
 } // namespace pgcarve::mirrorgen

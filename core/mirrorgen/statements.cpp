@@ -10,7 +10,9 @@ namespace {
 
 std::string create_function(Function const& function) {
     Sql sql{"CREATE OR REPLACE FUNCTION "};
-    sql.add(function.name).add("() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER");
+    sql.add(function.name).add("() RETURNS trigger LANGUAGE plpgsql");
+    if (function.security_definer)
+        sql.add(" SECURITY DEFINER");
     for (auto const& setting : function.settings) { // name=value, both ours
         auto const at = setting.find('=');
         sql.add(" SET ").server_text(setting.substr(0, at)).add(" = ").server_text(setting.substr(at + 1));
@@ -36,6 +38,8 @@ std::string create_trigger(Trigger const& trigger) {
             return;
         sql.add(first ? Sql::Fixed{""} : Sql::Fixed{" OR "}).add(word);
         first = false;
+        if (bit == on_update && !trigger.of_columns.empty())
+            sql.add(" OF ").names(trigger.of_columns);
     };
     event(on_insert, "INSERT");
     event(on_delete, "DELETE");
@@ -58,6 +62,19 @@ std::string create_trigger(Trigger const& trigger) {
 
 std::string switch_trigger(sql::QName const& table, Trigger const& trigger, Sql::Fixed what) {
     return Sql{"ALTER TABLE "}.add(table).add(" ").add(what).add(" TRIGGER ").add(sql::Ident{trigger.name}).text();
+}
+
+std::string drop_function(Function const& function) {
+    return Sql{"DROP FUNCTION IF EXISTS "}.add(function.name).add("()").text();
+}
+
+std::vector<std::string> drop_needless(Machinery const& machinery) {
+    std::vector<std::string> statements;
+    for (auto const& trigger : machinery.needless_triggers)
+        statements.push_back(drop_trigger(trigger));
+    for (auto const& function : machinery.needless_functions)
+        statements.push_back(drop_function(function));
+    return statements;
 }
 
 } // namespace
@@ -95,6 +112,8 @@ std::vector<std::string> install(Machinery const& machinery, bool enabled) {
         statements.push_back(drop_trigger(trigger));
         statements.push_back(create_trigger(trigger));
     }
+    for (auto& statement : drop_needless(machinery))
+        statements.push_back(std::move(statement));
     for (auto& statement : enabled ? enable(machinery) : disable(machinery))
         statements.push_back(std::move(statement));
     return statements;
@@ -112,7 +131,9 @@ std::vector<std::string> drop(Machinery const& machinery) {
     for (auto const& trigger : machinery.triggers)
         statements.push_back(drop_trigger(trigger));
     for (auto const& function : machinery.functions)
-        statements.push_back(Sql{"DROP FUNCTION IF EXISTS "}.add(function.name).add("()").text());
+        statements.push_back(drop_function(function));
+    for (auto& statement : drop_needless(machinery))
+        statements.push_back(std::move(statement));
     for (auto& statement : drop_views(machinery))
         statements.push_back(std::move(statement));
     return statements;

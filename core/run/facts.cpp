@@ -119,7 +119,8 @@ std::vector<mirrorgen::Installed> read_installed(pg::Session& session, mirrorgen
         one.old_table = row.maybe("old_table").value_or("");
         one.new_table = row.maybe("new_table").value_or("");
         one.function = {{row.text("function_schema"), row.text("function_name")}, row.array("settings"), row.text("body")};
-        one.security_definer = row.boolean("security_definer");
+        one.function.security_definer = row.boolean("security_definer");
+        one.of_columns = row.array("of_columns");
         installed.push_back(std::move(one));
     }
     return installed;

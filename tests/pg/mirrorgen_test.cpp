@@ -172,15 +172,38 @@ TEST_F(Mirror, APartitionedFollowerIsFencedInPartitionsToComeAsWell) {
         EXPECT_EQ(failure(session_, statement), pg::sqlstate::moved) << statement;
 }
 
-// A write from inside another trigger is judged at commit: by whether the authority has done the same.
+// What a foreign key's action writes is judged at commit: by whether the authority has done the same.
 TEST_F(Mirror, ADeeperWriteIsJudgedAtCommit) {
     mirror("t", "(k integer PRIMARY KEY, v json)");
     session_.run("INSERT INTO a.t VALUES (1, '{}'), (2, '{}')");
     session_.run("CREATE TABLE a.other (k integer REFERENCES f.t ON DELETE CASCADE); CREATE TABLE a.parent (k integer PRIMARY KEY); INSERT INTO a.parent VALUES (1), (2)");
     session_.run("ALTER TABLE f.t ADD FOREIGN KEY (k) REFERENCES a.parent ON DELETE CASCADE");
+    pair_.activate(session_, Direction::forward);
     EXPECT_EQ(failure(session_, "DELETE FROM a.parent WHERE k = 1"), pg::sqlstate::moved);
     EXPECT_EQ(failure(session_, "BEGIN; DELETE FROM a.parent WHERE k = 1; DELETE FROM a.t WHERE k = 1; COMMIT"), "");
     expect_equal("k, v");
+}
+
+// Where no foreign key acts on the follower, whatever writes it is foreign, and nothing has to wait for the commit.
+TEST_F(Mirror, ATriggerThatWritesTheFollowerIsRefusedAtOnce) {
+    mirror("t", "(k integer PRIMARY KEY, v text)");
+    EXPECT_EQ(value(session_, "SELECT count(*) FROM pg_trigger WHERE tgname = 'pgcarve_fence_check'"), "0");
+    session_.run("CREATE TABLE a.other (k integer); CREATE FUNCTION a.meddle() RETURNS trigger LANGUAGE plpgsql AS "
+                 "'BEGIN INSERT INTO f.t VALUES (NEW.k); RETURN NULL; END'; CREATE TRIGGER meddle AFTER INSERT ON a.other FOR EACH ROW EXECUTE FUNCTION a.meddle()");
+    EXPECT_EQ(failure(session_, "INSERT INTO a.other VALUES (1)"), pg::sqlstate::moved);
+}
+
+// A key that a BEFORE trigger changes, in an UPDATE that does not name it.
+TEST_F(Mirror, AKeyChangedByABeforeTriggerIsFollowed) {
+    for (auto const& schema : {"a", "f"})
+        session_.run(fmt::format("CREATE TABLE {}.t (k integer PRIMARY KEY, v text)", schema));
+    session_.run("CREATE FUNCTION a.bump() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.k := NEW.k + 100; RETURN NEW; END'; "
+                 "CREATE TRIGGER bump BEFORE UPDATE ON a.t FOR EACH ROW EXECUTE FUNCTION a.bump()");
+    pair_.tables = {"t"};
+    pair_.activate(session_, Direction::forward);
+    session_.run("INSERT INTO a.t VALUES (1, 'x'), (2, 'y'); UPDATE a.t SET v = 'z'");
+    expect_equal("k, v");
+    EXPECT_EQ(value(session_, "SELECT string_agg(k::text, ',' ORDER BY k) FROM f.t"), "101,102");
 }
 
 TEST_F(Mirror, TruncatingPartitionsAndWhatAnAfterTruncateTriggerWrites) {

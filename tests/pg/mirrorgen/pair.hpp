@@ -69,7 +69,8 @@ inline std::vector<mirrorgen::Installed> read_installed(pg::Session& session, mi
         one.old_table = row.text("old_table");
         one.new_table = row.text("new_table");
         one.function = {{row.text("function_schema"), row.text("function_name")}, row.array("settings"), row.text("body")};
-        one.security_definer = row.boolean("security_definer");
+        one.function.security_definer = row.boolean("security_definer");
+        one.of_columns = row.array("of_columns");
         all.push_back(std::move(one));
     }
     return all;

@@ -7,7 +7,7 @@ CREATE OR REPLACE FUNCTION "pgcarve"."pgcarve_public.orders_mirror_insert"() RET
 DECLARE
     touched bigint;
 BEGIN
-    IF pg_catalog.current_setting(''transaction_isolation'') IN (''repeatable read'', ''serializable'') THEN
+    IF pg_catalog.current_setting(''transaction_isolation'') <> ''read committed'' THEN
         PERFORM FROM pgcarve_new AS n CROSS JOIN LATERAL (SELECT FROM "pgcarve"."pgcarve_public.orders_rows" AS x WHERE x."id" = n."id" OFFSET 0 FOR KEY SHARE) AS s;
     END IF;
     INSERT INTO "pgcarve"."pgcarve_checkout.orders_rows" ("id", "Note") OVERRIDING SYSTEM VALUE
@@ -22,7 +22,7 @@ CREATE OR REPLACE FUNCTION "pgcarve"."pgcarve_public.orders_mirror_update"() RET
 DECLARE
     touched bigint;
 BEGIN
-    IF pg_catalog.current_setting(''transaction_isolation'') IN (''repeatable read'', ''serializable'') THEN
+    IF pg_catalog.current_setting(''transaction_isolation'') <> ''read committed'' THEN
         PERFORM FROM pgcarve_new AS n CROSS JOIN LATERAL (SELECT FROM "pgcarve"."pgcarve_public.orders_rows" AS x WHERE x."id" = n."id" OFFSET 0 FOR KEY SHARE) AS s;
     END IF;
     INSERT INTO "pgcarve"."pgcarve_checkout.orders_rows" ("id", "Note") OVERRIDING SYSTEM VALUE
@@ -37,12 +37,12 @@ CREATE OR REPLACE FUNCTION "pgcarve"."pgcarve_public.orders_mirror_delete"() RET
 DECLARE
     touched bigint;
 BEGIN
-    IF pg_catalog.current_setting(''transaction_isolation'') IN (''repeatable read'', ''serializable'') THEN
+    IF pg_catalog.current_setting(''transaction_isolation'') <> ''read committed'' THEN
         PERFORM FROM pgcarve_old AS n CROSS JOIN LATERAL (SELECT FROM "pgcarve"."pgcarve_public.orders_rows" AS x WHERE x."id" = n."id" OFFSET 0 FOR KEY SHARE) AS s;
     END IF;
     DELETE FROM "pgcarve"."pgcarve_checkout.orders_rows" AS t USING pgcarve_old AS o
     WHERE t."id" = o."id" AND NOT EXISTS (SELECT FROM "pgcarve"."pgcarve_public.orders_rows" AS x WHERE x."id" = o."id" OFFSET 0);
-    IF pg_catalog.current_setting(''transaction_isolation'') IN (''repeatable read'', ''serializable'') THEN
+    IF pg_catalog.current_setting(''transaction_isolation'') <> ''read committed'' THEN
         GET DIAGNOSTICS touched = ROW_COUNT;
         IF touched < (SELECT pg_catalog.count(*) FROM pgcarve_old AS o WHERE NOT EXISTS (SELECT FROM "pgcarve"."pgcarve_public.orders_rows" AS x WHERE x."id" = o."id" OFFSET 0)) THEN
             BEGIN
@@ -65,7 +65,7 @@ CREATE OR REPLACE FUNCTION "pgcarve"."pgcarve_public.orders_mirror_key"() RETURN
 DECLARE
     touched bigint;
 BEGIN
-    IF pg_catalog.current_setting(''transaction_isolation'') IN (''repeatable read'', ''serializable'') THEN
+    IF pg_catalog.current_setting(''transaction_isolation'') <> ''read committed'' THEN
         PERFORM FROM "pgcarve"."pgcarve_public.orders_rows" AS x WHERE x."id" = OLD."id" FOR KEY SHARE;
     END IF;
     UPDATE "pgcarve"."pgcarve_checkout.orders_rows" AS t SET "id" = NEW."id"
@@ -77,7 +77,7 @@ BEGIN
     END IF;
     IF NOT EXISTS (SELECT FROM "pgcarve"."pgcarve_public.orders_rows" AS x WHERE x."id" = OLD."id" OFFSET 0) THEN
         DELETE FROM "pgcarve"."pgcarve_checkout.orders_rows" AS t WHERE t."id" = OLD."id";
-        IF NOT FOUND AND pg_catalog.current_setting(''transaction_isolation'') IN (''repeatable read'', ''serializable'') THEN
+        IF NOT FOUND AND pg_catalog.current_setting(''transaction_isolation'') <> ''read committed'' THEN
             BEGIN
             INSERT INTO "pgcarve"."pgcarve_checkout.orders_rows" ("id", "Note") OVERRIDING SYSTEM VALUE
             SELECT OLD."id", OLD."Note" WHERE true
@@ -113,7 +113,7 @@ CREATE TRIGGER "pgcarve_mirror_update" AFTER UPDATE ON "public"."orders" REFEREN
 DROP TRIGGER IF EXISTS "pgcarve_mirror_delete" ON "public"."orders";
 CREATE TRIGGER "pgcarve_mirror_delete" AFTER DELETE ON "public"."orders" REFERENCING OLD TABLE AS "pgcarve_old" FOR EACH STATEMENT EXECUTE FUNCTION "pgcarve"."pgcarve_public.orders_mirror_delete"();
 DROP TRIGGER IF EXISTS "pgcarve_mirror_key" ON "public"."orders";
-CREATE TRIGGER "pgcarve_mirror_key" AFTER UPDATE ON "public"."orders" FOR EACH ROW WHEN (NOT (OLD."id" = NEW."id")) EXECUTE FUNCTION "pgcarve"."pgcarve_public.orders_mirror_key"();
+CREATE TRIGGER "pgcarve_mirror_key" AFTER UPDATE OF "id" ON "public"."orders" FOR EACH ROW WHEN (NOT (OLD."id" = NEW."id")) EXECUTE FUNCTION "pgcarve"."pgcarve_public.orders_mirror_key"();
 DROP TRIGGER IF EXISTS "pgcarve_mirror_truncate" ON "public"."orders";
 CREATE TRIGGER "pgcarve_mirror_truncate" AFTER TRUNCATE ON "public"."orders" FOR EACH STATEMENT EXECUTE FUNCTION "pgcarve"."pgcarve_public.orders_mirror_truncate"();
 ALTER TABLE "public"."orders" ENABLE TRIGGER "pgcarve_mirror_insert";
