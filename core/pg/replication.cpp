@@ -321,7 +321,7 @@ Replication::Replication(ReplicationSettings settings) : impl_{std::make_unique<
     std::string pins;
     std::vector<std::pair<std::string, std::string>> wanted{
         {"search_path", "pg_catalog"}, {"datestyle", "ISO, YMD"}, {"intervalstyle", "postgres"}, {"timezone", "UTC"},
-        {"extra_float_digits", "3"}, {"bytea_output", "hex"}, {"lock_timeout", "0"}, {"statement_timeout", "0"},
+        {"extra_float_digits", "3"}, {"bytea_output", "hex"}, {"lc_monetary", "C"}, {"lock_timeout", "0"}, {"statement_timeout", "0"},
         {"idle_in_transaction_session_timeout", "0"}};
     if (server_version() >= 140000)
         wanted.emplace_back("idle_session_timeout", "0");

@@ -8,6 +8,7 @@
 #include <pqxx/pqxx>
 
 #include "pg/conninfo.hpp"
+#include "pg/pinned.hpp"
 
 namespace pgcarve::pg {
 
@@ -205,6 +206,17 @@ struct Session::Impl {
     }
 };
 
+std::string pinned_settings(SessionSettings const& settings) {
+    return fmt::format("SET search_path = pg_catalog; SET lock_timeout = {}; SET statement_timeout = {};"
+                       " SET idle_in_transaction_session_timeout = 0; SET row_security = off;"
+                       " SET client_min_messages = warning; SET DateStyle = 'ISO, YMD'; SET IntervalStyle = 'postgres';"
+                       " SET TimeZone = 'UTC'; SET extra_float_digits = 3; SET bytea_output = 'hex';"
+                       " SET lc_monetary = 'C';"
+                       " SET xmloption = 'content'; SET standard_conforming_strings = on; SET synchronous_commit = on;"
+                       " SET default_transaction_read_only = off; SET default_transaction_isolation = 'read committed'",
+                       settings.lock_timeout.count(), settings.statement_timeout.count());
+}
+
 Session::Session(SessionSettings settings) : impl_{std::make_unique<Impl>()} {
     auto keywords = parse_conninfo(settings.dsn);
     keywords["application_name"] = "pgcarve " + settings.purpose;
@@ -229,13 +241,7 @@ Session::Session(SessionSettings settings) : impl_{std::make_unique<Impl>()} {
 #pragma GCC diagnostic pop
     impl_->quiet = std::make_unique<pqxx::quiet_errorhandler>(*impl_->connection);
     impl_->work = std::make_unique<pqxx::nontransaction>(*impl_->connection);
-    run(fmt::format("SET search_path = pg_catalog; SET lock_timeout = {}; SET statement_timeout = {};"
-                    " SET idle_in_transaction_session_timeout = 0; SET row_security = off;"
-                    " SET client_min_messages = warning; SET DateStyle = 'ISO, YMD'; SET IntervalStyle = 'postgres';"
-                    " SET TimeZone = 'UTC'; SET extra_float_digits = 3; SET bytea_output = 'hex';"
-                    " SET xmloption = 'content'; SET standard_conforming_strings = on; SET synchronous_commit = on;"
-                    " SET default_transaction_read_only = off; SET default_transaction_isolation = 'read committed'",
-                    impl_->settings.lock_timeout.count(), impl_->settings.statement_timeout.count()));
+    run(pinned_settings(impl_->settings));
     // A lease's session sits idle for as long as the verb works, a verification is one long transaction.
     if (server_version() >= 140000)
         run("SET idle_session_timeout = 0");

@@ -1,0 +1,292 @@
+#include "sync/applier.hpp"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "base/error.hpp"
+#include "sync/statements.hpp"
+
+namespace pgcarve::sync {
+
+namespace {
+
+constexpr auto differs_hint =
+    "the target was written by somebody else, or lost what it had: `pgcarve verify` shows the rows, `pgcarve repair` mends them";
+
+// A statement met another number of rows than the source says are there.
+class CountDiffers : public std::exception {};
+
+void add(pg::TextArray& to, wire::Column const& cell) {
+    if (cell.state == wire::ColumnState::null)
+        to.add_null();
+    else if (cell.state == wire::ColumnState::text)
+        to.add(cell.value);
+    else
+        base::bug("a value without its text");
+}
+
+std::string key_text(MappedTable const& table, Cells row) {
+    std::string text;
+    for (auto const i : table.key)
+        text += fmt::format("{}{}={}", text.empty() ? "" : ", ", table.columns[i].name, row[i].value);
+    return text;
+}
+
+std::vector<std::size_t> sent_columns(Cells row) {
+    std::vector<std::size_t> set;
+    for (std::size_t i = 0; i < row.size(); ++i) {
+        if (row[i].state != wire::ColumnState::unchanged_toast)
+            set.push_back(i);
+    }
+    return set;
+}
+
+std::vector<std::size_t> known_columns(MappedTable const& table, Cells row) {
+    std::vector<std::size_t> set;
+    for (std::size_t i = 0; i < row.size(); ++i) {
+        if (row[i].state != wire::ColumnState::unchanged_toast && std::ranges::find(table.key, i) == table.key.end())
+            set.push_back(i);
+    }
+    return set;
+}
+
+// UPDATE … SET id = DEFAULT gave the row another number, and no UPDATE can do the same with a number that is known.
+bool renumbers(MappedTable const& table, Change const& change) {
+    if (change.kind != Kind::update)
+        return false;
+    auto const whole = std::ranges::none_of(change.row, [](auto const& c) { return c.state == wire::ColumnState::unchanged_toast; });
+    return whole && std::ranges::any_of(table.columns, &MappedColumn::always_identity);
+}
+
+} // namespace
+
+Applier::Applier(pg::Bulk& target, Mapping const& mapping, std::string stream)
+    : target_{target}, mapping_{mapping}, stream_{std::move(stream)} {
+    // Rows are found through the key's index, in the order given.
+    target_.run("SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_material = off;"
+                " SET plan_cache_mode = force_generic_plan; SET jit = off; SET pgcarve.mirror = 'on'");
+}
+
+void Applier::apply(Batch const& batch) {
+    try {
+        apply_rows(batch);
+        if (batch.complete)
+            commit(batch);
+    } catch (...) {
+        abandon();
+        throw;
+    }
+}
+
+void Applier::apply_rows(Batch const& batch) {
+    if (!open_) {
+        target_.run("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET CONSTRAINTS ALL DEFERRED; SAVEPOINT pgcarve_batch");
+        open_ = true;
+    } else {
+        target_.run("SAVEPOINT pgcarve_batch");
+    }
+    std::vector<Change const*> changes;
+    changes.reserve(batch.changes.size());
+    for (auto const& change : batch.changes) {
+        if (!wanted_ || wanted_(change))
+            changes.push_back(&change);
+    }
+    if (!try_sets(changes)) {
+        target_.run("ROLLBACK TO SAVEPOINT pgcarve_batch");
+        ++applied_.replayed_batches;
+        for (auto const* change : changes)
+            replay(*change);
+    }
+    if (!batch.complete)
+        target_.run("RELEASE SAVEPOINT pgcarve_batch");
+    applied_.changes += static_cast<long long>(changes.size());
+}
+
+void Applier::commit(Batch const& batch) {
+    sql::Sql mark{"UPDATE pgcarve.stream SET position = "};
+    mark.bind(batch.end.text()).add("::pg_catalog.pg_lsn, applied_at = pg_catalog.clock_timestamp(), "
+                                    "commit_time = timestamptz 'epoch' + ").bind(std::to_string(batch.commit_time.unix_micros()));
+    mark.add("::bigint * interval '1 microsecond' WHERE name = ").bind(stream_).add(" RETURNING name");
+    moved(mark);
+    open_ = false; // however it ends
+    try {
+        target_.commit();
+    } catch (pg::SqlError const& e) {
+        if (!e.sqlstate().starts_with("23")) // a deferred constraint
+            throw;
+        throw base::Error{base::Exit::needs_decision, "target-differs", fmt::format("at the end of a transaction: {} ({})", e.message(), e.sqlstate()),
+                          differs_hint};
+    }
+    applied_.transactions += static_cast<long long>(batch.transactions);
+}
+
+void Applier::move(base::Lsn position) {
+    sql::Sql mark{"UPDATE pgcarve.stream SET position = "};
+    mark.bind(position.text()).add("::pg_catalog.pg_lsn, applied_at = pg_catalog.clock_timestamp() WHERE name = ");
+    mark.bind(stream_).add(" RETURNING name");
+    moved(mark);
+}
+
+void Applier::moved(sql::Sql const& mark) {
+    if (!target_.value(mark))
+        throw base::Error{base::Exit::needs_decision, "stream-unknown",
+                          fmt::format("the target knows nothing of stream {}: its position cannot be kept", stream_),
+                          "this is not the database the sync was set up with, or its schema pgcarve was removed"};
+}
+
+void Applier::abandon() {
+    if (!open_)
+        return;
+    open_ = false;
+    target_.rollback();
+}
+
+// False when the target refuses it this way.
+bool Applier::try_sets(std::vector<Change const*> const& changes) {
+    try {
+        std::size_t at = 0;
+        while (at < changes.size()) {
+            Arena arena;
+            Coalescer coalescer{mapping_, arena};
+            while (at < changes.size() && coalescer.add(*changes[at]))
+                ++at;
+            flush(coalescer.net());
+            if (at < changes.size())
+                apply_one(*changes[at++]);
+        }
+        return true;
+    } catch (CountDiffers const&) {
+        return false;
+    } catch (pg::SqlError const& e) {
+        if (!e.sqlstate().starts_with("23")) // integrity constraints: another order may do
+            throw;
+        return false;
+    }
+}
+
+void Applier::flush(std::vector<Coalescer::Table> const& net) {
+    for (auto const& table : net)
+        remove(mapping_.tables()[table.table], table.net.removed);
+    for (auto const& table : net)
+        update(mapping_.tables()[table.table], table.net.updated);
+    for (auto const& table : net)
+        insert(mapping_.tables()[table.table], table.net.inserted);
+}
+
+void Applier::run(std::string const& statement, std::size_t expected) {
+    if (target_.execute(statement, columns_) != static_cast<long long>(expected))
+        throw CountDiffers{};
+}
+
+void Applier::remove(MappedTable const& table, std::vector<Cells> const& rows) {
+    if (rows.empty())
+        return;
+    columns_.assign(table.key.size(), {});
+    for (auto const row : rows) {
+        for (std::size_t i = 0; i < table.key.size(); ++i)
+            add(columns_[i], row[table.key[i]]);
+    }
+    run(delete_statement(table), rows.size());
+}
+
+void Applier::update(MappedTable const& table, std::vector<Net::Updated> const& rows) {
+    // One statement for each set of columns that was sent: large values which did not change are left out.
+    std::map<std::vector<std::size_t>, std::vector<Cells>> by_columns;
+    for (auto const& updated : rows)
+        by_columns[known_columns(table, updated.row)].push_back(updated.row);
+    for (auto const& [set, group] : by_columns) {
+        columns_.assign(table.key.size() + set.size(), {});
+        for (auto const row : group) {
+            for (std::size_t i = 0; i < table.key.size(); ++i)
+                add(columns_[i], row[table.key[i]]);
+            for (std::size_t i = 0; i < set.size(); ++i)
+                add(columns_[table.key.size() + i], row[set[i]]);
+        }
+        if (set.empty()) // a table of nothing but its key: there is nothing to set
+            continue;
+        run(update_statement(table, set), group.size());
+    }
+}
+
+void Applier::insert(MappedTable const& table, std::vector<Cells> const& rows) {
+    // One statement unless some rows are from before a column came.
+    std::map<std::vector<std::size_t>, std::vector<Cells>> by_columns;
+    for (auto const row : rows)
+        by_columns[sent_columns(row)].push_back(row);
+    for (auto const& [set, group] : by_columns) {
+        columns_.assign(set.size(), {});
+        for (auto const row : group) {
+            for (std::size_t i = 0; i < set.size(); ++i)
+                add(columns_[i], row[set[i]]);
+        }
+        run(insert_statement(table, set), group.size());
+    }
+}
+
+void Applier::truncate(Change const& change) {
+    std::vector<MappedTable const*> tables;
+    for (auto const number : *change.truncated)
+        tables.push_back(&mapping_.tables()[number]);
+    target_.run(truncate_statement(tables, change.restart_identity));
+}
+
+void Applier::apply_one(Change const& change) {
+    auto const& table = mapping_.tables()[change.table];
+    switch (change.kind) {
+    case Kind::truncate:
+        truncate(change);
+        return;
+    case Kind::remove:
+        remove(table, {change.old});
+        return;
+    case Kind::insert:
+        insert(table, {change.row});
+        return;
+    case Kind::update:
+        break;
+    }
+    auto set = known_columns(table, change.row);
+    for (auto const i : table.key) {
+        if (change.row[i].state != wire::ColumnState::text || change.row[i].value == change.old[i].value)
+            continue;
+        if (table.columns[i].always_identity)
+            throw CountDiffers{}; // no UPDATE does it
+        set.push_back(i);
+    }
+    if (set.empty())
+        return;
+    columns_.assign(table.key.size() + set.size(), {});
+    for (std::size_t i = 0; i < table.key.size(); ++i)
+        add(columns_[i], change.old[table.key[i]]);
+    for (std::size_t i = 0; i < set.size(); ++i)
+        add(columns_[table.key.size() + i], change.row[set[i]]);
+    run(update_statement(table, set), 1);
+}
+
+// apply_one() of what is known to be in order: a failure is a difference between the two sides.
+void Applier::replay(Change const& change) {
+    auto const& table = mapping_.tables()[change.table];
+    auto const differs = [&](std::string const& what) {
+        throw base::Error{base::Exit::needs_decision, "target-differs", fmt::format("table {}: {}", table.target.display(), what),
+                          differs_hint};
+    };
+    try {
+        try {
+            apply_one(change);
+        } catch (CountDiffers const&) {
+            if (!renumbers(table, change))
+                throw;
+            remove(table, {change.old});
+            insert(table, {change.row});
+        }
+    } catch (CountDiffers const&) {
+        differs(fmt::format("the row {} is not there", key_text(table, change.old)));
+    } catch (pg::SqlError const& e) {
+        if (!e.sqlstate().starts_with("23"))
+            throw;
+        differs(fmt::format("{} ({})", e.message(), e.sqlstate()));
+    }
+}
+
+} // namespace pgcarve::sync

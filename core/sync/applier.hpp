@@ -1,0 +1,72 @@
+// Applies batches to the target, exactly once: the rows and the position in the source's log commit together.
+//
+// A batch is first applied as sets (coalesce.hpp). When the target refuses that, or a statement does not meet as many
+// rows as it should, the batch is undone to a savepoint and replayed change by change in the source's order: what then
+// still fails is a real difference ("target-differs", exit 5), and nothing of the batch stays.
+//
+// The target is always at a commit of the source: pieces of one large transaction are applied as they come, and committed
+// with its last piece. Memory: that of one batch and its parameters.
+//
+// Threads: one at a time.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "pg/bulk.hpp"
+#include "sync/batch.hpp"
+#include "sync/coalesce.hpp"
+#include "sync/mapping.hpp"
+
+namespace pgcarve::sync {
+
+struct Applied {
+    long long transactions = 0;
+    long long changes = 0;
+    long long replayed_batches = 0; // which sets could not do
+};
+
+class Applier {
+public:
+    // `stream` names the row of pgcarve.stream at the target that holds the position.
+    Applier(pg::Bulk& target, Mapping const& mapping, std::string stream);
+
+    // Whether a change is to be applied at all; a copy that is under way answers for rows it has brought already.
+    using Filter = std::function<bool(Change const&)>;
+    void filter(Filter wanted) { wanted_ = std::move(wanted); }
+
+    // Applies it; commits when it is complete. Throws and leaves the target at the last commit otherwise.
+    void apply(Batch const& batch);
+    // The position alone, in a transaction of its own. Not between the pieces of a transaction.
+    void move(base::Lsn position);
+    // After an error, or at a stop in the middle of a transaction: back to the last commit.
+    void abandon();
+
+    [[nodiscard]] Applied const& applied() const noexcept { return applied_; }
+
+private:
+    void apply_rows(Batch const& batch);
+    void commit(Batch const& batch);
+    void moved(sql::Sql const& mark);
+    bool try_sets(std::vector<Change const*> const& changes);
+    void replay(Change const& change);
+    void apply_one(Change const& change);
+    void flush(std::vector<Coalescer::Table> const& net);
+    void remove(MappedTable const& table, std::vector<Cells> const& rows);
+    void update(MappedTable const& table, std::vector<Net::Updated> const& rows);
+    void insert(MappedTable const& table, std::vector<Cells> const& rows);
+    void truncate(Change const& change);
+    void run(std::string const& statement, std::size_t expected);
+
+    pg::Bulk& target_;
+    Mapping const& mapping_;
+    std::string stream_;
+    Filter wanted_;
+    Applied applied_;
+    bool open_ = false; // a transaction at the target
+    std::vector<pg::TextArray> columns_;
+};
+
+} // namespace pgcarve::sync

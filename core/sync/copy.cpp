@@ -1,0 +1,384 @@
+#include "sync/copy.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <exception>
+#include <mutex>
+#include <numeric>
+#include <thread>
+#include <unordered_set>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/error.hpp"
+#include "sql/builder.hpp"
+
+namespace pgcarve::sync {
+
+using sql::Sql;
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+constexpr auto patience = std::chrono::seconds{60}; // with transactions that keep a snapshot from being of use
+
+// A truncation that some ranges of a table have seen and others not: the table is copied anew.
+struct Reset : std::exception {
+    std::uint32_t table;
+    explicit Reset(std::uint32_t number) : table{number} {}
+};
+
+// The binary form names types by number inside arrays and composites: the numbers agree only for built-in ones.
+bool binary(MappedTable const& table) {
+    constexpr std::uint32_t first_not_built_in = 10'000;
+    return std::ranges::all_of(table.columns, [](MappedColumn const& c) { return c.source_type.value < first_not_built_in; });
+}
+
+void column_list(Sql& sql, MappedTable const& table) {
+    for (std::size_t i = 0; i < table.columns.size(); ++i)
+        sql.add(i > 0 ? Sql::Fixed{", "} : Sql::Fixed{""}).add(sql::Ident{table.columns[i].name});
+}
+
+void within(Sql& sql, MappedTable const& table, Range const& range) {
+    auto const& key = table.columns[table.key.front()];
+    bool first = true;
+    auto const bound = [&](std::optional<std::string> const& value, Sql::Fixed comparison) {
+        if (!value)
+            return;
+        sql.add(first ? Sql::Fixed{" WHERE "} : Sql::Fixed{" AND "}).add(sql::Ident{key.name}).add(comparison);
+        sql.literal(*value).add("::").server_text(key.type);
+        first = false;
+    };
+    bound(range.lo, " > ");
+    bound(range.hi, " <= ");
+}
+
+std::string copy_out(MappedTable const& table, Range const& range) {
+    Sql sql{"COPY (SELECT "};
+    column_list(sql, table);
+    sql.add(" FROM ONLY ").add(table.source);
+    within(sql, table, range);
+    return sql.add(binary(table) ? Sql::Fixed{") TO STDOUT (FORMAT binary)"} : Sql::Fixed{") TO STDOUT"}).text();
+}
+
+std::string copy_in(MappedTable const& table) {
+    Sql sql{"COPY "};
+    sql.add(table.target).add(" (");
+    column_list(sql, table);
+    return sql.add(binary(table) ? Sql::Fixed{") FROM STDIN (FORMAT binary)"} : Sql::Fixed{") FROM STDIN"}).text();
+}
+
+// The key that ends a range of so many rows; nullopt when fewer are left.
+Sql end_of_range(MappedTable const& table, Range const& from, long long rows) {
+    auto const& key = sql::Ident{table.columns[table.key.front()].name};
+    Sql sql{"SELECT "};
+    sql.add(key).add(" FROM ONLY ").add(table.source);
+    within(sql, table, from);
+    return sql.add(" ORDER BY ").add(key).add(" OFFSET ").number(rows - 1).add(" LIMIT 1");
+}
+
+} // namespace
+
+struct Copy::Impl {
+    CopySettings settings;
+    Mapping const& mapping;
+
+    mutable std::mutex mutex; // of everything below while workers run
+    std::vector<TableChunks> tables;
+    std::vector<std::vector<Range>> taken; // by workers, not recorded yet
+    std::vector<std::size_t> order;        // largest first
+    CopyProgress counts;
+    std::exception_ptr error;
+
+    // Transactions whose changes were left out because their rows were still to be copied. No snapshot may be older.
+    std::unordered_set<std::uint32_t> skipped;
+
+    Impl(CopySettings given, Mapping const& map) : settings{std::move(given)}, mapping{map} {
+        for (auto const& table : mapping.tables())
+            tables.emplace_back(key_order(table));
+        taken.resize(tables.size());
+        settings.estimated_rows.resize(tables.size());
+        order.resize(tables.size());
+        std::iota(order.begin(), order.end(), std::size_t{0});
+        std::ranges::stable_sort(order, std::ranges::greater{}, [&](std::size_t i) { return settings.estimated_rows[i]; });
+        counts.estimated_rows = std::accumulate(settings.estimated_rows.begin(), settings.estimated_rows.end(), 0.0);
+        read_record();
+    }
+
+    void read_record() {
+        pg::Session target{settings.target};
+        Sql sql{"SELECT source_table, lo, hi, snapshot, row_count FROM pgcarve.chunk WHERE stream = "};
+        for (auto const row : target.query(sql.bind(settings.stream).add(" ORDER BY id"))) {
+            auto const name = row.text(0);
+            auto const at = std::ranges::find_if(mapping.tables(), [&](MappedTable const& t) { return t.source.display() == name; });
+            if (at == mapping.tables().end())
+                throw base::Error{base::Exit::needs_decision, "schema-changed", fmt::format("rows of {} were copied, and it is not part of this sync any more", name),
+                                  "put it back into pgcarve.toml, or cancel the sync and begin it anew"};
+            tables[static_cast<std::size_t>(at - mapping.tables().begin())].add({row.maybe(1), row.maybe(2)}, Snapshot::parse(row.text(3)));
+            counts.rows += row.integer(4);
+        }
+    }
+
+    [[nodiscard]] bool finished() const {
+        std::lock_guard const lock{mutex};
+        return std::ranges::none_of(tables, [](TableChunks const& t) { return t.missing().has_value(); });
+    }
+
+    // ---- what the stream leaves out
+
+    bool wanted(Change const& change) {
+        if (change.kind == Kind::truncate) {
+            for (auto const number : *change.truncated) {
+                if (tables[number].any_sees(change.xid))
+                    throw Reset{number};
+            }
+            for (auto const number : *change.truncated) {
+                if (tables[number].missing())
+                    skipped.insert(change.xid.value);
+            }
+            return true;
+        }
+        auto const& table = mapping.tables()[change.table];
+        auto const key_of = [&](Cells row) { return row[table.key.front()].value; };
+        auto const there = [&](std::string_view key) {
+            auto const* const snapshot = tables[change.table].snapshot_of(key);
+            if (snapshot == nullptr)
+                skipped.insert(change.xid.value);
+            return snapshot != nullptr && !snapshot->sees(change.xid);
+        };
+        if (change.kind == Kind::insert)
+            return there(key_of(change.row));
+        bool const old_there = there(key_of(change.old));
+        if (change.kind == Kind::remove || change.row[table.key.front()].state == wire::ColumnState::unchanged_toast ||
+            key_of(change.row) == key_of(change.old))
+            return old_there;
+        // From one range to another: if only one of them is to be changed here, the table is copied anew. Keys change
+        // rarely, and never in the ranges of one snapshot.
+        if (bool const new_there = there(key_of(change.row)); new_there == old_there)
+            return old_there;
+        throw Reset{change.table};
+    }
+
+    void reset(std::uint32_t number) {
+        auto const& table = mapping.tables()[number];
+        pg::Session target{settings.target};
+        pg::Transaction transaction{target};
+        target.query(Sql{"TRUNCATE ONLY "}.add(table.target));
+        Sql sql{"DELETE FROM pgcarve.chunk WHERE stream = "};
+        target.query(sql.bind(settings.stream).add(" AND source_table = ").bind(table.source.display()));
+        transaction.commit();
+        tables[number].clear();
+    }
+
+    // ---- the workers
+
+    struct Task {
+        std::size_t table;
+        Range range;
+    };
+
+    // A range that nobody has or takes. Only its lower end is known yet.
+    std::optional<Task> take() {
+        for (auto const number : order) {
+            auto with_taken = tables[number];
+            for (auto const& range : taken[number])
+                with_taken.add(range, Snapshot::parse("0:0:"));
+            if (auto const missing = with_taken.missing())
+                return Task{number, *missing};
+        }
+        return std::nullopt;
+    }
+
+    bool split(Task const& task) const {
+        return key_order(mapping.tables()[task.table]) != KeyOrder::none;
+    }
+
+    // A snapshot that sees all that was left out. Leaves its transaction open.
+    Snapshot open_snapshot(pg::Bulk& source, base::Interrupt& interrupt) {
+        auto const deadline = Clock::now() + patience;
+        for (;;) {
+            source.begin(pg::Isolation::repeatable_read, pg::Access::read_only);
+            auto snapshot = Snapshot::parse(source.value(Sql{"SELECT pg_current_snapshot()::text"}).value_or(""));
+            auto const unseen = std::ranges::find_if(skipped, [&](std::uint32_t xid) { return !snapshot.sees({xid}); });
+            if (unseen == skipped.end())
+                return snapshot;
+            source.rollback();
+            interrupt.check();
+            if (Clock::now() > deadline)
+                throw base::Error{base::Exit::unavailable, "commit-unseen",
+                                  fmt::format("transaction {} has committed, but the source does not show it yet", *unseen),
+                                  "it waits for a synchronous standby: see pg_stat_replication; then run the same command again"};
+            interrupt.wait_for(base::Millis{10});
+        }
+    }
+
+    void copy_one(pg::Bulk& source, pg::Bulk& target, base::Interrupt& interrupt, Clock::time_point until, bool& more) {
+        std::unique_lock lock{mutex};
+        auto task = take();
+        more = task.has_value() && Clock::now() < until;
+        if (!more)
+            return;
+        auto const& table = mapping.tables()[task->table];
+        // The end is found under the lock: the next worker begins behind it.
+        auto const snapshot = open_snapshot(source, interrupt);
+        if (split(*task)) {
+            if (auto const end = source.value(end_of_range(table, task->range, settings.range_rows)))
+                task->range.hi = *end;
+        }
+        taken[task->table].push_back(task->range);
+        lock.unlock();
+
+        target.begin();
+        long long bytes = 0;
+        pg::Bulk::CopyIn in{target, copy_in(table)};
+        source.copy_out(copy_out(table, task->range), [&](std::string_view piece) {
+            interrupt.check();
+            bytes += static_cast<long long>(piece.size());
+            in.feed(piece);
+        });
+        auto const rows = in.finish();
+        source.commit();
+        Sql sql{"INSERT INTO pgcarve.chunk (stream, source_table, lo, hi, snapshot, row_count) VALUES ("};
+        sql.bind(settings.stream).add(", ").bind(table.source.display()).add(", ").bind(task->range.lo).add(", ").bind(task->range.hi);
+        target.value(sql.add(", ").bind(snapshot.text()).add(", ").bind(std::to_string(rows)).add(")"));
+        target.commit();
+
+        lock.lock();
+        std::erase_if(taken[task->table], [&](Range const& r) { return r.lo == task->range.lo; });
+        tables[task->table].add(task->range, snapshot);
+        counts.rows += rows;
+        counts.bytes += bytes;
+    }
+
+    void work(base::Interrupt& interrupt, Clock::time_point until, Events const& events) {
+        try {
+            pg::Bulk source{settings.source};
+            pg::Bulk target{settings.target};
+            auto const guard = interrupt.on_request([&] { source.cancel(); target.cancel(); });
+            for (bool more = true; more;) {
+                interrupt.check();
+                {
+                    std::lock_guard const lock{mutex};
+                    if (error)
+                        return;
+                }
+                copy_one(source, target, interrupt, until, more);
+                std::lock_guard const lock{mutex};
+                events.after_range();
+                report(events);
+            }
+        } catch (...) {
+            std::lock_guard const lock{mutex};
+            if (!error)
+                error = std::current_exception();
+        }
+    }
+
+    void report(Events const& events) {
+        counts.tables_left = static_cast<int>(std::ranges::count_if(tables, [](TableChunks const& t) { return t.missing().has_value(); }));
+        events.progress(counts);
+    }
+
+    void one_turn(base::Interrupt& interrupt, Events const& events) {
+        auto const until = Clock::now() + settings.turn;
+        std::vector<std::thread> threads;
+        for (int i = 0; i < std::max(settings.workers, 1); ++i)
+            threads.emplace_back([&] { work(interrupt, until, events); });
+        for (auto& thread : threads)
+            thread.join();
+        for (auto& ranges : taken)
+            ranges.clear();
+        if (error)
+            std::rethrow_exception(std::exchange(error, nullptr));
+    }
+
+    // ---- between the turns
+
+    // What earlier snapshots had to see, all later ones will see as well.
+    void forget_seen(pg::Session& source) {
+        auto const snapshot = Snapshot::parse(source.one(Sql{"SELECT pg_current_snapshot()::text AS s"}).text("s"));
+        std::erase_if(skipped, [&](std::uint32_t xid) { return snapshot.sees({xid}); });
+    }
+
+    // After a restart nobody knows what was left out before: whoever may have been committing then has to be done. One that
+    // waits for its client has not begun to, and will come with the stream.
+    void wait_for_commits(pg::Session& source, base::Interrupt& interrupt) {
+        auto const deadline = Clock::now() + patience;
+        auto const then = Snapshot::parse(source.one(Sql{"SELECT pg_current_snapshot()::text AS s"}).text("s"));
+        std::vector<std::string> running;
+        for (auto const xid : then.running())
+            running.push_back(std::to_string(xid));
+        for (;;) {
+            Sql sql{"SELECT x FROM unnest("};
+            sql.bind(pg::format_array(running)).add("::text[]) AS x WHERE NOT pg_visible_in_snapshot(x::xid8, pg_current_snapshot()) "
+                                                    "AND pg_xact_status(x::xid8) = 'in progress' AND NOT EXISTS (SELECT FROM pg_stat_activity AS a "
+                                                    "WHERE a.backend_xid = x::xid8::xid AND a.state LIKE 'idle in transaction%') "
+                                                    "AND NOT EXISTS (SELECT FROM pg_prepared_xacts AS p WHERE p.transaction = x::xid8::xid)");
+            auto const busy = source.query(sql);
+            if (busy.empty())
+                return;
+            if (Clock::now() > deadline)
+                throw base::Error{base::Exit::unavailable, "commit-unseen",
+                                  fmt::format("transaction {} has been running since before this start, and may be committing", busy[0].text(0)),
+                                  "see pg_stat_activity for what it does; run the same command again when it has ended"};
+            interrupt.check();
+            interrupt.wait_for(base::Millis{100});
+        }
+    }
+
+    // Throws Reset.
+    void catch_up(pg::Session& source, Stream& stream, base::Interrupt& interrupt) {
+        auto const until = mark(source);
+        while (!stream.run_until(until, base::Millis{1'000}, interrupt))
+            interrupt.check();
+    }
+
+    void wait_while_throttled(base::Interrupt& interrupt, Events const& events) {
+        for (;;) {
+            counts.waits = events.throttled();
+            if (counts.waits.empty())
+                return;
+            report(events);
+            interrupt.check();
+            interrupt.wait_for(base::Millis{1'000});
+        }
+    }
+
+    void run(OpenStream const& open, std::unique_ptr<Stream>& stream, base::Interrupt& interrupt, Events const& events) {
+        pg::Session source{settings.source};
+        wait_for_commits(source, interrupt);
+        for (;;) {
+            try {
+                if (!stream)
+                    stream = open();
+                stream->filter([this](Change const& change) { return wanted(change); });
+                while (!finished()) {
+                    wait_while_throttled(interrupt, events);
+                    forget_seen(source);
+                    one_turn(interrupt, events);
+                    catch_up(source, *stream, interrupt);
+                }
+                catch_up(source, *stream, interrupt);
+                report(events);
+                // Whatever comes from here on committed after the last snapshot.
+                stream->filter({});
+                return;
+            } catch (Reset const& again) {
+                stream.reset(); // what it was applying is undone, and comes again
+                reset(again.table);
+            }
+        }
+    }
+};
+
+Copy::Copy(CopySettings settings, Mapping const& mapping) : impl_{std::make_unique<Impl>(std::move(settings), mapping)} {}
+Copy::~Copy() = default;
+bool Copy::finished() const { return impl_->finished(); }
+
+void Copy::run(OpenStream const& open, std::unique_ptr<Stream>& stream, base::Interrupt& interrupt, Events const& events) {
+    impl_->run(open, stream, interrupt, events);
+}
+
+} // namespace pgcarve::sync

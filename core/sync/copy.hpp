@@ -1,0 +1,65 @@
+// The initial copy: ranges of every table, several at once, each with its own short snapshot (chunks.hpp).
+//
+// It works in turns with the stream: for a turn the workers copy while the stream waits, then the stream applies what
+// was written meanwhile. So the source keeps no more of its log than one turn makes, no snapshot is older than one
+// range, and rows and changes never meet out of order. What is copied is recorded at the target in the transaction
+// that brings it: a rerun goes on behind it.
+//
+// Errors: as sessions throw them; "disk-full" (exit 4); "interrupted".
+// Threads: run() uses threads of its own and returns when they have ended.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/interrupt.hpp"
+#include "pg/bulk.hpp"
+#include "sync/chunks.hpp"
+#include "sync/mapping.hpp"
+#include "sync/stream.hpp"
+
+namespace pgcarve::sync {
+
+struct CopySettings {
+    std::string stream; // whose record at the target
+    pg::SessionSettings source;
+    pg::SessionSettings target;
+    int workers = 2;
+    long long range_rows = 100'000;
+    base::Millis turn{20'000};
+    std::vector<double> estimated_rows; // by table; largest first
+};
+
+struct CopyProgress {
+    long long rows = 0;
+    long long bytes = 0;
+    double estimated_rows = 0;
+    int tables_left = 0;
+    std::string waits; // why nothing is copied now; empty when something is
+};
+
+class Copy {
+public:
+    Copy(CopySettings settings, Mapping const& mapping);
+    ~Copy();
+
+    [[nodiscard]] bool finished() const;
+
+    struct Events {
+        std::function<void(CopyProgress const&)> progress = [](CopyProgress const&) {};
+        std::function<std::string()> throttled = [] { return std::string{}; }; // the reason to wait; from one thread at a time
+        std::function<void()> after_range = [] {};
+    };
+    using OpenStream = std::function<std::unique_ptr<Stream>()>;
+    // Copies and lets the stream catch up in turns, until every range is there and the stream is behind all of them.
+    // `stream` is opened when it is empty, and again where a table has to be copied anew.
+    void run(OpenStream const& open, std::unique_ptr<Stream>& stream, base::Interrupt& interrupt, Events const& events);
+
+private:
+    struct Impl;
+    std::unique_ptr<Impl> impl_;
+};
+
+} // namespace pgcarve::sync

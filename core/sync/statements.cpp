@@ -1,0 +1,102 @@
+#include "sync/statements.hpp"
+
+#include <utility>
+
+#include "sql/builder.hpp"
+
+namespace pgcarve::sync {
+
+using sql::Sql;
+
+namespace {
+
+// unnest($1, $2, …) AS n (c1, c2, …)
+void rows_of(Sql& sql, std::size_t columns) {
+    sql.add("ROWS FROM (");
+    for (std::size_t i = 1; i <= columns; ++i)
+        sql.add(i > 1 ? Sql::Fixed{", pg_catalog.unnest($"} : Sql::Fixed{"pg_catalog.unnest($"}).number(static_cast<long long>(i)).add("::text[])");
+    sql.add(") AS n (");
+    for (std::size_t i = 1; i <= columns; ++i)
+        sql.add(i > 1 ? Sql::Fixed{", c"} : Sql::Fixed{"c"}).number(static_cast<long long>(i));
+    sql.add(")");
+}
+
+// n.c3::type
+void value_of(Sql& sql, std::size_t parameter, MappedColumn const& column) {
+    sql.add("n.c").number(static_cast<long long>(parameter)).add("::").server_text(column.type);
+}
+
+void same_key(Sql& sql, MappedTable const& table) {
+    for (std::size_t i = 0; i < table.key.size(); ++i) {
+        auto const& column = table.columns[table.key[i]];
+        sql.add(i > 0 ? Sql::Fixed{" AND t."} : Sql::Fixed{"t."}).add(sql::Ident{column.name}).add(" = ");
+        value_of(sql, i + 1, column);
+    }
+}
+
+} // namespace
+
+std::string insert_statement(MappedTable const& table, std::vector<std::size_t> const& set) {
+    Sql sql{"INSERT INTO "};
+    sql.add(table.target).add(" (");
+    for (std::size_t i = 0; i < set.size(); ++i)
+        sql.add(i > 0 ? Sql::Fixed{", "} : Sql::Fixed{""}).add(sql::Ident{table.columns[set[i]].name});
+    sql.add(") OVERRIDING SYSTEM VALUE SELECT ");
+    for (std::size_t i = 0; i < set.size(); ++i) {
+        if (i > 0)
+            sql.add(", ");
+        value_of(sql, i + 1, table.columns[set[i]]);
+    }
+    sql.add(" FROM ");
+    rows_of(sql, set.size());
+    return sql.text();
+}
+
+std::string delete_statement(MappedTable const& table) {
+    Sql sql{"DELETE FROM ONLY "};
+    sql.add(table.target).add(" AS t USING ");
+    rows_of(sql, table.key.size());
+    sql.add(" WHERE ");
+    same_key(sql, table);
+    return sql.text();
+}
+
+std::string update_statement(MappedTable const& table, std::vector<std::size_t> const& set) {
+    Sql sql{"UPDATE ONLY "};
+    sql.add(table.target).add(" AS t SET ");
+    bool first = true;
+    for (std::size_t i = 0; i < set.size(); ++i) {
+        auto const& column = table.columns[set[i]];
+        if (column.always_identity)
+            continue;
+        sql.add(std::exchange(first, false) ? Sql::Fixed{""} : Sql::Fixed{", "}).add(sql::Ident{column.name}).add(" = ");
+        value_of(sql, table.key.size() + i + 1, column);
+    }
+    if (first) { // only an identity, to be looked at
+        auto const& column = table.columns[table.key.front()];
+        sql.add(sql::Ident{column.name}).add(" = t.").add(sql::Ident{column.name});
+    }
+    sql.add(" FROM ");
+    rows_of(sql, table.key.size() + set.size());
+    sql.add(" WHERE ");
+    same_key(sql, table);
+    for (std::size_t i = 0; i < set.size(); ++i) {
+        auto const& column = table.columns[set[i]];
+        if (!column.always_identity)
+            continue;
+        sql.add(" AND t.").add(sql::Ident{column.name}).add(" = ");
+        value_of(sql, table.key.size() + i + 1, column);
+    }
+    return sql.text();
+}
+
+std::string truncate_statement(std::vector<MappedTable const*> const& tables, bool restart_identity) {
+    Sql sql{"TRUNCATE "};
+    for (std::size_t i = 0; i < tables.size(); ++i)
+        sql.add(i > 0 ? Sql::Fixed{", ONLY "} : Sql::Fixed{"ONLY "}).add(tables[i]->target);
+    if (restart_identity)
+        sql.add(" RESTART IDENTITY");
+    return sql.text();
+}
+
+} // namespace pgcarve::sync

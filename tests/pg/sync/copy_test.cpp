@@ -1,0 +1,237 @@
+// Goal: rows copied in ranges while others write them arrive exactly once, whatever is killed on the way. Method: real
+// writers on a source with wal_level = logical, small ranges and short turns, the copy broken off at random and
+// begun again; in the end both sides are equal byte for byte.
+#include <algorithm>
+#include <atomic>
+#include <random>
+#include <thread>
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include "pg/replication.hpp"
+#include "support/server.hpp"
+#include "sync/copy.hpp"
+#include "sync/stream.hpp"
+
+namespace {
+
+using namespace pgcarve;
+
+test::Server& server() {
+    static test::Server one{{.settings = {"wal_level = logical", "max_replication_slots = 20", "max_wal_senders = 20"}}};
+    return one;
+}
+
+sync::MappedTable mapped(pg::Session& source, std::string const& table, std::vector<std::string> const& key) {
+    sync::MappedTable m{{"public", table}, {"svc", table}, {}, {}};
+    for (auto const row : source.query(sql::Sql{"SELECT attname::text AS name, format_type(atttypid, atttypmod) AS type, atttypid::oid::bigint AS oid, atttypmod::bigint AS typmod "
+                                                "FROM pg_attribute WHERE attnum > 0 AND NOT attisdropped AND attgenerated = '' AND attrelid = "}
+                                           .bind("public." + table)
+                                           .add("::regclass ORDER BY attnum"))) {
+        m.columns.push_back({row.text("name"), row.text("type"), base::Oid{static_cast<std::uint32_t>(row.integer("oid"))},
+                             static_cast<std::int32_t>(row.integer("typmod")), false});
+    }
+    for (auto const& name : key) {
+        auto const at = std::ranges::find(m.columns, name, &sync::MappedColumn::name);
+        at->key = true;
+        m.key.push_back(static_cast<std::size_t>(at - m.columns.begin()));
+    }
+    return m;
+}
+
+std::string content(pg::Session& session, std::string const& table) {
+    return session.one(sql::Sql{"SELECT count(*) || ' ' || coalesce(md5(string_agg(t::text, E'\\n' ORDER BY t::text COLLATE \"C\")), '') AS c FROM "}.server_text(table).add(" AS t")).text("c");
+}
+
+class CopyTest : public testing::Test {
+protected:
+    CopyTest() {
+        auto const source_name = server().create_database();
+        auto const target_name = server().create_database();
+        source_dsn_ = server().dsn(source_name);
+        target_dsn_ = server().dsn(target_name);
+        slot_ = "slot_" + source_name;
+    }
+
+    void tables(std::vector<std::pair<std::string, std::string>> const& definitions) {
+        pg::Session source{{.dsn = source_dsn_, .purpose = "test"}};
+        pg::Session target{{.dsn = target_dsn_, .purpose = "test"}};
+        target.run("CREATE SCHEMA svc");
+        for (auto const& [name, columns] : definitions) {
+            source.run(fmt::format("CREATE TABLE public.{} ({})", name, columns));
+            target.run(fmt::format("CREATE TABLE svc.{} ({})", name, columns));
+        }
+        source.run("CREATE PUBLICATION pub FOR ALL TABLES");
+    }
+
+    void begin() {
+        pg::Replication replication{{.dsn = source_dsn_, .purpose = "test"}};
+        auto const made = replication.create_slot(slot_);
+        pg::Session target{{.dsn = target_dsn_, .purpose = "test"}};
+        sync::prepare_target(target);
+        sync::set_position(target, "s", made.consistent_point, replication.identify().system_id);
+    }
+
+    sync::StreamSettings stream_settings() const {
+        return {.name = "s", .slot = slot_, .publications = {"pub"}, .source = {.dsn = source_dsn_, .purpose = "stream"},
+                .target = {.dsn = target_dsn_, .purpose = "stream"}};
+    }
+
+    sync::CopySettings copy_settings() const {
+        return {.stream = "s", .source = {.dsn = source_dsn_, .purpose = "copy"}, .target = {.dsn = target_dsn_, .purpose = "copy"},
+                .workers = 2, .range_rows = 50, .turn = base::Millis{30}};
+    }
+
+    // Waits for a walsender that a broken connection left behind.
+    std::unique_ptr<sync::Stream> open(sync::Mapping const& mapping) {
+        std::unique_ptr<sync::Stream> stream;
+        EXPECT_TRUE(test::wait_until([&] {
+            try {
+                stream = std::make_unique<sync::Stream>(stream_settings(), mapping);
+                return true;
+            } catch (pg::SqlError const& e) {
+                if (e.sqlstate() != "55006") // in use
+                    throw;
+                return false;
+            }
+        }));
+        return stream;
+    }
+
+    void expect_equal(std::vector<std::string> const& names) {
+        pg::Session source{{.dsn = source_dsn_, .purpose = "test"}};
+        pg::Session target{{.dsn = target_dsn_, .purpose = "test"}};
+        for (auto const& name : names)
+            EXPECT_EQ(content(source, "public." + name), content(target, "svc." + name)) << name;
+    }
+
+    void catch_up(sync::Stream& stream) {
+        pg::Session source{{.dsn = source_dsn_, .purpose = "test"}};
+        auto const until = sync::mark(source);
+        base::Interrupt interrupt;
+        ASSERT_TRUE(stream.run_until(until, base::Millis{60'000}, interrupt));
+    }
+
+    std::string source_dsn_;
+    std::string target_dsn_;
+    std::string slot_;
+};
+
+TEST_F(CopyTest, EmptyAndQuiet) {
+    tables({{"e", "id bigint PRIMARY KEY, v text"}, {"t", "k text PRIMARY KEY, v text"}});
+    pg::Session source{{.dsn = source_dsn_, .purpose = "test"}};
+    source.run("INSERT INTO public.t SELECT 'k' || g, 'v' || g FROM generate_series(1, 500) g");
+    begin();
+    sync::Mapping const mapping{{mapped(source, "e", {"id"}), mapped(source, "t", {"k"})}};
+    sync::Copy copy{copy_settings(), mapping};
+    std::unique_ptr<sync::Stream> stream;
+    base::Interrupt interrupt;
+    copy.run([&] { return open(mapping); }, stream, interrupt, {});
+    EXPECT_TRUE(copy.finished());
+    expect_equal({"e", "t"});
+    source.run("INSERT INTO public.e VALUES (1, NULL); UPDATE public.t SET v = 'w' WHERE k < 'k2'");
+    catch_up(*stream);
+    expect_equal({"e", "t"});
+}
+
+// Writers of every kind, the copy broken off after every few ranges, by an interrupt or a killed backend.
+TEST_F(CopyTest, UnderWritersAndKills) {
+    tables({{"a", "id bigint PRIMARY KEY, v text, n integer UNIQUE DEFERRABLE"}, {"u", "id uuid PRIMARY KEY, v text"}, {"w", "k text PRIMARY KEY, v text"},
+            {"c", "p integer, q integer, v text, PRIMARY KEY (p, q)"}});
+    pg::Session source{{.dsn = source_dsn_, .purpose = "test"}};
+    pg::Session target{{.dsn = target_dsn_, .purpose = "test"}};
+    target.run("ALTER TABLE svc.a DROP CONSTRAINT a_n_key"); // what looks at several rows comes after the load
+    source.run("INSERT INTO public.a SELECT g, 'v' || g, g FROM generate_series(-1000, 2000) g; INSERT INTO public.u SELECT md5(g::text)::uuid, 'v' FROM generate_series(1, 2000) g; "
+               "INSERT INTO public.w SELECT 'k' || g, repeat('x', 3000) FROM generate_series(1, 300) g; INSERT INTO public.c SELECT g / 10, g % 10, 'v' FROM generate_series(1, 2000) g");
+    begin();
+    std::atomic<bool> stop{false};
+    std::vector<std::thread> writers;
+    for (unsigned seed = 1; seed <= 3; ++seed) {
+        writers.emplace_back([this, seed, &stop] {
+            pg::Session session{{.dsn = source_dsn_, .purpose = "writer"}};
+            std::mt19937 random{seed};
+            while (!stop) {
+                auto const n = [&](int from, int to) { return std::uniform_int_distribution<int>{from, to}(random); };
+                std::vector<std::string> const statements{
+                    fmt::format("UPDATE public.a SET v = v || 'x' WHERE id BETWEEN {0} AND {0} + 20", n(-1000, 2000)),
+                    fmt::format("DELETE FROM public.a WHERE id = {}", n(-1000, 2000)),
+                    fmt::format("INSERT INTO public.a VALUES ({0}, 'new', NULL) ON CONFLICT (id) DO UPDATE SET v = 'again'", n(-1100, 2100)),
+                    fmt::format("UPDATE public.u SET v = md5(v) WHERE id = md5('{}')::uuid", n(1, 2000)),
+                    fmt::format("DELETE FROM public.u WHERE id = md5('{}')::uuid", n(1, 2000)),
+                    fmt::format("INSERT INTO public.u VALUES (md5('{}')::uuid, 'i') ON CONFLICT DO NOTHING", n(1, 2500)),
+                    fmt::format("UPDATE public.w SET k = k || 'y' WHERE k = 'k{}'", n(1, 300)),
+                    fmt::format("UPDATE public.c SET q = q + 100 WHERE p = {} AND q < 100", n(0, 200)),
+                    fmt::format("BEGIN; DELETE FROM public.c WHERE p = {0}; SAVEPOINT s; DELETE FROM public.a; ROLLBACK TO s; INSERT INTO public.c VALUES ({0}, {1}, 'r'); COMMIT", n(0, 200), n(0, 9)),
+                };
+                try {
+                    session.run(statements[static_cast<std::size_t>(n(0, static_cast<int>(statements.size()) - 1))]);
+                } catch (pg::SqlError const&) {
+                    session.run("ROLLBACK"); // of a statement that began one; else a warning
+                }
+            }
+        });
+    }
+    sync::Mapping const mapping{{mapped(source, "a", {"id"}), mapped(source, "u", {"id"}), mapped(source, "w", {"k"}), mapped(source, "c", {"p", "q"})}};
+    std::mt19937 random{7};
+    std::unique_ptr<sync::Stream> stream;
+    int broken = 0;
+    for (bool done = false; !done;) {
+        base::Interrupt interrupt;
+        auto left = broken < 12 ? std::uniform_int_distribution<int>{1, 12}(random) : 1'000'000;
+        bool const kill = random() % 2 == 0;
+        sync::Copy::Events events;
+        events.after_range = [&] {
+            if (--left != 0)
+                return;
+            if (kill) {
+                pg::Session admin{{.dsn = source_dsn_, .purpose = "killer"}};
+                admin.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name IN ('pgcarve copy', 'pgcarve stream')");
+            } else {
+                interrupt.request("test");
+            }
+        };
+        try {
+            sync::Copy copy{copy_settings(), mapping};
+            copy.run([&] { return open(mapping); }, stream, interrupt, events);
+            done = true;
+        } catch (base::Error const& e) {
+            ASSERT_TRUE(e.code() == "interrupted" || e.code() == "server-lost" || e.code() == "in-doubt" || e.code() == "sql-57014") << e.what();
+            ++broken;
+            stream.reset();
+        }
+    }
+    EXPECT_GE(broken, 12);
+    stop = true;
+    for (auto& writer : writers)
+        writer.join();
+    catch_up(*stream);
+    expect_equal({"a", "u", "w", "c"});
+    EXPECT_EQ(target.one(sql::Sql{"SELECT count(*) AS n FROM pgcarve.chunk WHERE lo IS NULL"}).text("n"), "4");
+}
+
+TEST_F(CopyTest, TruncatedUnderTheCopy) {
+    tables({{"t", "id bigint PRIMARY KEY, v text"}});
+    pg::Session source{{.dsn = source_dsn_, .purpose = "test"}};
+    source.run("INSERT INTO public.t SELECT g, 'v' FROM generate_series(1, 1000) g");
+    begin();
+    sync::Mapping const mapping{{mapped(source, "t", {"id"})}};
+    int ranges = 0;
+    sync::Copy::Events events;
+    events.after_range = [&] {
+        if (++ranges == 5) {
+            pg::Session session{{.dsn = source_dsn_, .purpose = "test"}};
+            session.run("TRUNCATE public.t; INSERT INTO public.t SELECT g, 'w' FROM generate_series(1, 700) g");
+        }
+    };
+    auto settings = copy_settings();
+    settings.workers = 1;
+    sync::Copy copy{settings, mapping};
+    std::unique_ptr<sync::Stream> stream;
+    base::Interrupt interrupt;
+    copy.run([&] { return open(mapping); }, stream, interrupt, events);
+    catch_up(*stream);
+    expect_equal({"t"});
+}
+
+} // namespace
