@@ -77,7 +77,10 @@ void Store::advance(Lease const& lease, cutover::Event event, cutover::Phase exp
                        .add("::text, authority), window_started_at = CASE WHEN ")
                        // The window runs from the first moment both sides agree, and on through a rollback.
                        .bind(event == cutover::Event::backfilled ? "t" : "f")
-                       .add("::boolean THEN clock_timestamp() ELSE window_started_at END WHERE name = ")
+                       .add("::boolean THEN clock_timestamp() ELSE window_started_at END, base_phase = CASE WHEN ")
+                       // A sync that is cancelled leads back to where it began.
+                       .bind(event == cutover::Event::sync ? "t" : "f")
+                       .add("::boolean THEN phase ELSE base_phase END WHERE name = ")
                        .bind(lease.service())
                        .add(" AND phase = ")
                        .bind(std::string{cutover::text(expected)})
@@ -411,7 +414,7 @@ Store::History Store::history(std::string const& service, std::string const& sig
     history.unresolved = static_cast<int>(facts->integer("unresolved"));
     history.clean_runs = static_cast<int>(facts->integer("clean_runs"));
     auto const last = session_.maybe_one(
-        Sql{"SELECT verdict, mode, signature, finished_at::text AS finished_at,"
+        Sql{"SELECT id, verdict, mode, signature, row_count, differences, finished_at::text AS finished_at,"
             " extract(epoch FROM clock_timestamp() - finished_at)::float8 AS age FROM pgcarve.verification"
             " WHERE whole AND service = "}
             .bind(service)
@@ -422,6 +425,9 @@ Store::History Store::history(std::string const& service, std::string const& sig
         history.last = cutover::LastVerification{last->text("verdict"), millis(last->real("age")), last->text("mode") == "full",
                                                  last->text("signature") == signature};
         history.last_at = last->text("finished_at");
+        history.last_id = last->integer("id");
+        history.last_rows = last->integer("row_count");
+        history.last_differences = last->integer("differences");
     }
     return history;
 }

@@ -135,6 +135,9 @@ public:
         int unresolved = 0;
         std::optional<cutover::LastVerification> last; // whole ones only
         std::optional<std::string> last_at;
+        long long last_id = 0;
+        long long last_rows = 0;
+        long long last_differences = 0;
         std::optional<base::Millis> agreed_for;   // since the window began or the last difference, whichever is later
         std::optional<base::Millis> window_elapsed;
     };

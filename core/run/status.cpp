@@ -11,6 +11,7 @@
 #include "run/authority.hpp"
 #include "run/executor.hpp"
 #include "run/facts.hpp"
+#include "run/sync.hpp"
 #include "run/verification.hpp"
 
 namespace pgcarve::run {
@@ -81,6 +82,9 @@ private:
         } else if (state.phase == Phase::backfilling) {
             status.copy = progress(state);
             status.next = fmt::format("pgcarve split {}", state.name);
+        } else if ((state.phase == Phase::copying || state.phase == Phase::syncing) && state.setup->database) {
+            status.hop = "database";
+            stream(state, status);
         } else if (state.phase == Phase::completed) {
             status.next = !state.hold_until ? "nothing"
                           : state.hold_over ? fmt::format("pgcarve complete {} --purge", state.name)
@@ -112,6 +116,10 @@ private:
             last.time = history.last_at.value_or("");
             last.age_seconds = static_cast<double>(history.last->age.count()) / 1000.0;
             last.clean_in_a_row = history.clean_runs;
+            last.id = history.last_id;
+            last.mode = history.last->full ? "full" : "incremental";
+            last.rows = history.last_rows;
+            last.differences = history.last_differences;
             status.last_verification = last;
         }
         bool const forth = state.phase == Phase::dual_writing;
@@ -125,6 +133,23 @@ private:
             status.next = fmt::format("pgcarve cutover {}", state.name);
         else
             status.next = first_hint(status.gate, state.name);
+    }
+
+    void stream(control::ServiceState const& state, model::ServiceStatus& status) {
+        auto const slot = sync_lag(session_, state.setup->database->name);
+        if (slot) {
+            status.lag.bytes = slot->bytes;
+            if (slot->bytes == 0)
+                status.lag.seconds = 0.0;
+        }
+        if (!slot && state.phase == Phase::syncing)
+            status.next = fmt::format("slot {} is gone: pgcarve cancel {}, then sync it again", state.setup->database->name, state.name);
+        else if (slot && slot->wal_status == "lost")
+            status.next = fmt::format("slot {} has lost the log it needs: pgcarve cancel {}, then sync it again", state.setup->database->name, state.name);
+        else if (control::Store{session_}.lease_holder(state.name))
+            status.next = "nothing: the sync runs";
+        else
+            status.next = fmt::format("pgcarve sync {}", state.name);
     }
 
     static std::string first_hint(model::Gate const& gate, std::string const& service) {
