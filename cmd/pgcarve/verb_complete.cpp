@@ -48,9 +48,9 @@ void register_cancel(Registry& registry) {
     auto const options = std::make_shared<FinishOptions>();
     auto& verb = registry.add(
         {.name = "cancel",
-         .summary = "take a split back before its cutover; nothing of it remains",
+         .summary = "take a hop back before its cutover; nothing of it remains",
          .examples = {"pgcarve cancel checkout --dry-run", "pgcarve cancel checkout --yes"},
-         .details = "Drops the copies in the service's schema, never the originals."},
+         .details = "Drops the copies in the service's schema or database, never the originals."},
         [options](Context& context) { return run_finish(run::cancel, *options, context); });
     verb.add_option("SERVICE", options->service, "the service, as pgcarve.toml names it")->type_name("")->required();
     options->consent.declare(verb);

@@ -6,6 +6,7 @@ void register_init(Registry& registry);
 void register_doctor(Registry& registry);
 void register_plan(Registry& registry);
 void register_split(Registry& registry);
+void register_sync(Registry& registry);
 void register_verify(Registry& registry);
 void register_repair(Registry& registry);
 void register_status(Registry& registry);
@@ -19,6 +20,7 @@ void register_verbs(Registry& registry) {
     register_doctor(registry);
     register_plan(registry);
     register_split(registry);
+    register_sync(registry);
     register_verify(registry);
     register_repair(registry);
     register_status(registry);

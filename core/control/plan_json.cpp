@@ -95,7 +95,11 @@ json to_json(model::Setup const& setup) {
             {"created_schema", setup.created_schema},
             {"created_role", setup.created_role},
             {"tables", array_of(setup.tables, pair_json)},
-            {"signatures", setup.signatures}};
+            {"signatures", setup.signatures},
+            {"database", !setup.database ? json(nullptr)
+                                         : json{{"schema", setup.database->schema},
+                                                {"name", setup.database->name},
+                                                {"tables", array_of(setup.database->tables, pair_json)}}}};
 }
 
 model::Setup setup_from_json(json const& j) {
@@ -111,6 +115,9 @@ model::Setup setup_from_json(json const& j) {
     setup.created_role = j.at("created_role").get<bool>();
     setup.tables = items_of<model::TablePair>(j.at("tables"), pair_from);
     setup.signatures = j.at("signatures").get<std::map<std::string, std::string>>();
+    if (auto const database = j.find("database"); database != j.end() && !database->is_null())
+        setup.database = model::DatabaseSetup{database->at("schema").get<std::string>(), database->at("name").get<std::string>(),
+                                              items_of<model::TablePair>(database->at("tables"), pair_from)};
     return setup;
 }
 

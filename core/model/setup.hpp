@@ -12,6 +12,13 @@
 
 namespace pgcarve::model {
 
+// The database hop: what is streamed where.
+struct DatabaseSetup {
+    std::string schema; // in the other database
+    std::string name;   // of the publication, the slot and the stream
+    std::vector<TablePair> tables; // from the side that has authority to the other database; roots and partitions
+};
+
 struct Setup {
     std::string shared_schema;
     std::string schema;
@@ -24,6 +31,7 @@ struct Setup {
     std::vector<TablePair> tables; // roots and partitions
     // table (quoted) -> its signature when the mirror was made for it, both sides
     std::map<std::string, std::string> signatures;
+    std::optional<DatabaseSetup> database; // while a database hop is under way
 };
 
 } // namespace pgcarve::model

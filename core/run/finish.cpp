@@ -8,6 +8,7 @@
 #include "control/migrations.hpp"
 #include "plan/finish.hpp"
 #include "run/executor.hpp"
+#include "run/sync.hpp"
 #include "run/verification.hpp"
 
 namespace pgcarve::run {
@@ -35,6 +36,10 @@ public:
     FinishOutcome cancel() {
         auto const now = find();
         auto open = control::Store{session_}.open_attempt(service_);
+        if (now && now->setup && now->setup->database && (now->phase == Phase::copying || now->phase == Phase::syncing)) {
+            auto const outcome = cancel_sync(context_, service_, confirm_);
+            return {.confirmed = outcome.confirmed, .phase = outcome.phase};
+        }
         if (!open && (!now || now->phase == Phase::planned))
             return done_before(Phase::planned);
         if (open && open->verb != verb_ && open->verb != "split" && now->phase != Phase::dual_writing)

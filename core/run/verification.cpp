@@ -46,7 +46,7 @@ std::vector<std::string> services_in_flight(Context& context) {
     control::require_current(session, control::embedded_migrations());
     std::vector<std::string> names;
     for (auto const& state : control::Store{session}.services()) {
-        if (two_copies(state) || state.phase == Phase::backfilling)
+        if (two_copies(state) || state.phase == Phase::backfilling || (state.setup && state.setup->database))
             names.push_back(state.name);
     }
     return names;
@@ -63,6 +63,9 @@ model::Verification verify_service(Context& context, std::string const& service,
     if (state && state->phase == Phase::backfilling)
         throw Error{Exit::not_proven, "not-proven", fmt::format("service {} is still being copied", service),
                     fmt::format("let `pgcarve split {}` finish first", service)};
+    if (state && state->setup && state->setup->database)
+        throw Error{Exit::not_proven, "not-proven", fmt::format("service {} has its rows in two databases, which this version cannot compare", service),
+                    "compare them by other means before the service relies on the other database; nothing was recorded"};
     if (!state || !two_copies(*state))
         throw Error{Exit::usage, "nothing-to-verify",
                     fmt::format("service {} has one copy of its rows (phase {})", service,

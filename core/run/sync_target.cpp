@@ -1,0 +1,115 @@
+#include "run/sync_target.hpp"
+
+#include <algorithm>
+#include <map>
+
+#include <fmt/format.h>
+
+#include "base/error.hpp"
+#include "sql/builder.hpp"
+#include "sync/stream.hpp"
+
+namespace pgcarve::run {
+
+using base::Error;
+using base::Exit;
+using sql::Sql;
+
+TargetSteps::TargetSteps(pg::SessionSettings settings, std::string stream) : target_{std::move(settings)}, stream_{std::move(stream)} {
+    sync::prepare_target(target_);
+    target_.run("CREATE TABLE IF NOT EXISTS pgcarve.step (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, stream text NOT NULL, "
+                "step text NOT NULL, undo text[] NOT NULL, at timestamptz NOT NULL DEFAULT clock_timestamp(), UNIQUE (stream, step))");
+}
+
+void TargetSteps::run(model::Step const& step) {
+    pg::Transaction transaction{target_};
+    Sql done{"INSERT INTO pgcarve.step (stream, step, undo) VALUES ("};
+    done.bind(stream_).add(", ").bind(step.id).add(", ").bind(pg::format_array(step.undo)).add("::text[]) ON CONFLICT (stream, step) DO NOTHING");
+    if (target_.query(done).affected() == 0)
+        return;
+    for (auto const& statement : step.sql)
+        target_.run(statement);
+    transaction.commit();
+}
+
+void TargetSteps::undo() {
+    for (;;) {
+        auto const last = target_.maybe_one(Sql{"SELECT id, undo FROM pgcarve.step WHERE stream = "}.bind(stream_).add(" ORDER BY id DESC LIMIT 1"));
+        if (!last)
+            break;
+        pg::Transaction transaction{target_};
+        for (auto const& statement : last->array("undo"))
+            target_.run(statement);
+        target_.query(Sql{"DELETE FROM pgcarve.step WHERE id = "}.number(last->integer("id")));
+        transaction.commit();
+    }
+    pg::Transaction transaction{target_};
+    sync::forget(target_, stream_);
+    if (target_.one(Sql{"SELECT NOT EXISTS (SELECT FROM pgcarve.stream) AND NOT EXISTS (SELECT FROM pgcarve.step) AND "
+                        "pg_catalog.to_regclass('pgcarve.service') IS NULL AS empty"})
+            .boolean("empty"))
+        target_.run("DROP TABLE pgcarve.chunk, pgcarve.step, pgcarve.stream; DROP SCHEMA pgcarve");
+    transaction.commit();
+}
+
+std::vector<sync::MappedTable> mapped_tables(pg::Session& source, pg::Session& target, model::Catalog const& catalog, model::DatabaseSetup const& setup) {
+    struct Column {
+        base::Oid type;
+        std::int32_t typmod;
+        std::string text;
+        bool always_identity;
+    };
+    auto const columns_of = [](pg::Session& session, sql::QName const& table) {
+        std::map<std::string, Column> columns;
+        Sql sql{"SELECT attname::text AS name, atttypid::bigint AS type, atttypmod::bigint AS typmod, format_type(atttypid, atttypmod) AS text, "
+                "attidentity = 'a' AS always_identity FROM pg_attribute WHERE attnum > 0 AND NOT attisdropped AND attrelid = to_regclass("};
+        for (auto const row : session.query(sql.bind(table.quoted()).add(")")))
+            columns.emplace(row.text("name"), Column{base::Oid{static_cast<std::uint32_t>(row.integer("type"))},
+                                                     static_cast<std::int32_t>(row.integer("typmod")), row.text("text"), row.boolean("always_identity")});
+        return columns;
+    };
+    std::vector<sync::MappedTable> all;
+    for (auto const& pair : setup.tables) {
+        auto const* const table = catalog.find(pair.source);
+        if (table == nullptr)
+            throw Error{Exit::needs_decision, "schema-changed", fmt::format("table {} is not there any more", pair.source.display()),
+                        "it was dropped or renamed under the sync: rename it back, or cancel the sync"};
+        if (table->kind == 'p')
+            continue;
+        auto const key = model::usable_key(*table);
+        if (!key)
+            throw Error{Exit::needs_decision, "schema-changed", fmt::format("table {} has lost its key", pair.source.display()),
+                        "give it a primary key again, or cancel the sync"};
+        auto const here = columns_of(source, pair.source);
+        auto const there = columns_of(target, pair.target);
+        sync::MappedTable mapped{pair.source, pair.target, {}, {}};
+        for (auto const& column : table->columns) {
+            auto const target_column = there.find(column.name);
+            if (target_column == there.end())
+                throw Error{Exit::needs_decision, "schema-changed", fmt::format("column {} of table {} is missing in the other database", column.name, pair.target.display()),
+                            fmt::format("add it there: ALTER TABLE {} ADD COLUMN {} {};  -- then run the same command again", pair.target.quoted(),
+                                        sql::quote_ident(column.name), column.type)};
+            if (column.generated != 0)
+                continue;
+            auto const& own = here.at(column.name);
+            bool const in_key = std::ranges::find(key->columns, column.name) != key->columns.end();
+            mapped.columns.push_back({column.name, target_column->second.text, own.type, own.typmod, in_key, target_column->second.always_identity});
+        }
+        for (auto const& [name, column] : there) {
+            if (table->column(name) == nullptr)
+                throw Error{Exit::needs_decision, "schema-changed", fmt::format("column {} of table {} is in the other database only", name, pair.target.display()),
+                            fmt::format("it was dropped at the source: ALTER TABLE {} DROP COLUMN {};  -- then run the same command again", pair.target.quoted(),
+                                        sql::quote_ident(name))};
+        }
+        for (auto const& name : key->columns) {
+            auto const at = std::ranges::find(mapped.columns, name, &sync::MappedColumn::name);
+            if (at == mapped.columns.end())
+                base::bug("a generated column in the key of " + pair.source.display());
+            mapped.key.push_back(static_cast<std::size_t>(at - mapped.columns.begin()));
+        }
+        all.push_back(std::move(mapped));
+    }
+    return all;
+}
+
+} // namespace pgcarve::run
