@@ -14,6 +14,7 @@ void register_cutover(Registry& registry);
 void register_rollback(Registry& registry);
 void register_complete(Registry& registry);
 void register_cancel(Registry& registry);
+void register_lint(Registry& registry);
 
 void register_verbs(Registry& registry) {
     register_init(registry);
@@ -28,6 +29,7 @@ void register_verbs(Registry& registry) {
     register_rollback(registry);
     register_complete(registry);
     register_cancel(registry);
+    register_lint(registry);
 }
 
 } // namespace pgcarve::cmd

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 
 #include <fmt/format.h>
 
@@ -45,17 +46,10 @@ void refuse_reserved_schema(Section& section, std::string_view key, std::string 
         section.problem(key, fmt::format("\"{}\" is reserved", schema));
 }
 
-std::vector<model::TablePattern> read_patterns(Section& section, Collected& collected,
-                                               std::string const& shared_schema) {
+std::vector<model::TablePattern> patterns_of(std::vector<Section::Item> const& items, Collected& collected,
+                                             std::string const& shared_schema) {
     std::vector<model::TablePattern> patterns;
-    auto const problems_before = collected.problems.size();
-    auto const items = section.list("tables");
-    if (!items) {
-        if (!section.has("tables"))
-            section.problem("tables", "is missing: list the tables, such as [\"orders\", \"order_*\"]");
-        return patterns;
-    }
-    for (auto const& item : *items) {
+    for (auto const& item : items) {
         auto parsed = parse_pattern(item.text, shared_schema);
         if (auto const* const bad = std::get_if<BadName>(&parsed)) {
             collected.problems.push_back({item.where, fmt::format("\"{}\": {}", item.text, bad->message)});
@@ -65,6 +59,19 @@ std::vector<model::TablePattern> read_patterns(Section& section, Collected& coll
         pattern.where = item.where;
         patterns.push_back(std::move(pattern));
     }
+    return patterns;
+}
+
+std::vector<model::TablePattern> read_patterns(Section& section, Collected& collected,
+                                               std::string const& shared_schema) {
+    auto const problems_before = collected.problems.size();
+    auto const items = section.list("tables");
+    if (!items) {
+        if (!section.has("tables"))
+            section.problem("tables", "is missing: list the tables, such as [\"orders\", \"order_*\"]");
+        return {};
+    }
+    auto patterns = patterns_of(*items, collected, shared_schema);
     if (collected.problems.size() != problems_before)
         return patterns;
     if (items->empty())
@@ -72,6 +79,25 @@ std::vector<model::TablePattern> read_patterns(Section& section, Collected& coll
     else if (std::ranges::all_of(patterns, &model::TablePattern::exclude))
         section.problem("tables", "only excludes: list at least one table without !");
     return patterns;
+}
+
+bool is_day(std::string_view text) {
+    if (text.size() != 10 || text[4] != '-' || text[7] != '-')
+        return false;
+    int numbers[3] = {0, 0, 0};
+    std::size_t part = 0;
+    for (char const c : text) {
+        if (c == '-')
+            ++part;
+        else if (c < '0' || c > '9' || part > 2)
+            return false;
+        else
+            numbers[part] = numbers[part] * 10 + (c - '0');
+    }
+    return std::chrono::year_month_day{std::chrono::year{numbers[0]},
+                                       std::chrono::month{static_cast<unsigned>(numbers[1])},
+                                       std::chrono::day{static_cast<unsigned>(numbers[2])}}
+        .ok();
 }
 
 class FileReader {
@@ -120,6 +146,7 @@ private:
         }
         read_throttle(top);
         read_hooks(top);
+        read_lint(top);
         top.finish();
         refuse_shared_schemas();
         refuse_shared_databases();
@@ -153,6 +180,7 @@ private:
         service.strategy =
             static_cast<model::Strategy>(section.choice("strategy", {"copy", "move"}).value_or(0));
         service.legacy = static_cast<model::Legacy>(section.choice("legacy", {"refuse", "view"}).value_or(0));
+        service.migrations = section.text("migrations");
         service.limits = defaults;
         read_limits(section, service.limits);
         if (auto const* const database = section.table("database"))
@@ -271,6 +299,50 @@ private:
         parsed_.map.hooks.on_cutover = section.text("on_cutover");
         parsed_.map.hooks.on_rollback = section.text("on_rollback");
         section.finish();
+    }
+
+    void read_lint(Section& top) {
+        auto const* const table = top.table("lint");
+        if (table == nullptr)
+            return;
+        Section section{collected_, *table, "lint"};
+        auto& lint = parsed_.map.lint;
+        if (auto const items = section.list("unowned"))
+            lint.unowned = patterns_of(*items, collected_, parsed_.map.shared_schema);
+        if (auto const* const severities = section.table("severity")) {
+            Section inner{collected_, *severities, key_path(section.path(), "severity")};
+            for (auto const& [rule, node] : *severities) {
+                (void)inner.choice(rule.str(), {"off", "warning", "error"});
+                if (auto const* const value = node.as_string())
+                    lint.severity[std::string{rule.str()}] = value->get();
+            }
+        }
+        std::size_t index = 0;
+        for (auto const* const entry : section.array_of_tables("accept"))
+            read_accepted(*entry, fmt::format("{}[{}]", key_path(section.path(), "accept"), index++));
+        section.finish();
+    }
+
+    void read_accepted(toml::table const& table, std::string path) {
+        Section section{collected_, table, std::move(path)};
+        model::AcceptedFinding entry;
+        entry.where = section.where("");
+        auto const wanted = [&](std::string_view key, std::string_view what) {
+            auto value = section.text(key);
+            if (!section.has(key))
+                section.problem(key, fmt::format("is missing: {}", what));
+            return value.value_or("");
+        };
+        entry.rule = wanted("rule", "which rule, such as \"B01\"");
+        entry.file = wanted("file", "in which files, such as \"migrations/2026*.sql\"");
+        entry.object = section.text("object");
+        entry.owner = wanted("owner", "who answers for it");
+        entry.reason = wanted("reason", "why it is accepted");
+        entry.until = wanted("until", "the last day, such as \"2027-01-31\"");
+        if (!entry.until.empty() && !is_day(entry.until))
+            section.problem("until", fmt::format("\"{}\" is not a day: write it as \"2027-01-31\"", entry.until));
+        section.finish();
+        parsed_.map.lint.accept.push_back(std::move(entry));
     }
 
     // The services in the order of the file, so that the later one of two is told.

@@ -79,6 +79,10 @@ std::string_view home_of(std::string_view key) {
         {"on_rollback", "[hooks]"},
         {"foreign_keys", "[service.NAME.foreign_keys]"},
         {"database", "[service.NAME.database]"},
+        {"migrations", "[service.NAME]"},
+        {"unowned", "[lint]"},
+        {"severity", "[lint.severity]"},
+        {"accept", "[[lint.accept]]"},
     };
     for (auto const& [name, home] : homes) {
         if (name == key)
@@ -281,6 +285,21 @@ std::vector<std::pair<std::string, toml::table const*>> Section::tables() {
         if (auto const* const inner = table(key.str()))
             found.emplace_back(key.str(), inner);
     }
+    return found;
+}
+
+std::vector<toml::table const*> Section::array_of_tables(std::string_view key) {
+    std::vector<toml::table const*> found;
+    auto const* const node = ask(key);
+    if (node == nullptr)
+        return found;
+    auto const* const array = node->as_array();
+    for (std::size_t i = 0; array != nullptr && i < array->size(); ++i) {
+        if (auto const* const inner = array->get(i)->as_table())
+            found.push_back(inner);
+    }
+    if (array == nullptr || found.size() != array->size())
+        problem(key, fmt::format("must be tables, each under [[{}]]", key_path(path_, key)));
     return found;
 }
 

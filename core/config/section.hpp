@@ -56,6 +56,9 @@ public:
     // Every key of this table with a table as its value; none of them is unknown then.
     std::vector<std::pair<std::string, toml::table const*>> tables();
 
+    // An array of tables ([[lint.accept]]).
+    std::vector<toml::table const*> array_of_tables(std::string_view key);
+
     void finish(); // reports the keys that were not asked for
     void problem(std::string_view key, std::string message);
     void warning(std::string_view key, std::string message);

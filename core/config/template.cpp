@@ -49,6 +49,8 @@ max_write_block = "2s"
 # What the monolith finds at the old names after the cutover: "refuse" (writes fail, saying where
 # to go) or "view" (an updatable view of the new tables).
 #legacy = "refuse"
+# Which migrations are this service's, for `pgcarve lint`: ** crosses folders, * and ? do not.
+#migrations = "services/checkout/migrations/**"
 # Every key of [defaults] may be set here too.
 #window = "14d"
 
@@ -81,6 +83,22 @@ max_write_block = "2s"
 #[hooks]
 #on_cutover = "systemctl reload pgbouncer"
 #on_rollback = "systemctl reload pgbouncer"
+
+# What `pgcarve lint` is to take for granted.
+#[lint]
+# Tables that stay without an owner on purpose.
+#unowned = ["audit_*"]
+# How grave a rule's findings are: "off", "warning" or "error". `pgcarve lint --rules` lists the rules.
+#[lint.severity]
+#L20 = "error"
+# A finding that somebody answers for, up to a day. One that is over, or fits nothing any more, is told.
+#[[lint.accept]]
+#rule = "B01"
+#file = "migrations/2026-03-*.sql"
+#object = "orders.customer_id"
+#owner = "team-checkout"
+#reason = "customers move with the next release"
+#until = "2027-01-31"
 )toml";
 }
 

@@ -63,6 +63,48 @@ bool patterns_own(std::vector<TablePattern> const& patterns, sql::QName const& t
     return fits(false) && !fits(true);
 }
 
+bool text_matches(std::string_view pattern, std::string_view text) { return glob_matches(pattern, text); }
+
+namespace {
+
+// Tries every length for a star; patterns of paths are short.
+bool path_rest_matches(std::string_view pattern, std::string_view path) {
+    if (pattern.empty())
+        return path.empty();
+    if (pattern.starts_with("**")) {
+        auto rest = pattern.substr(2);
+        if (rest.starts_with('/') && path_rest_matches(rest.substr(1), path)) // **/ may be nothing
+            return true;
+        for (std::size_t skip = 0; skip <= path.size(); ++skip) {
+            if (path_rest_matches(rest, path.substr(skip)))
+                return true;
+        }
+        return false;
+    }
+    if (pattern[0] == '*') {
+        for (std::size_t skip = 0; skip <= path.size(); ++skip) {
+            if (path_rest_matches(pattern.substr(1), path.substr(skip)))
+                return true;
+            if (skip < path.size() && path[skip] == '/')
+                return false;
+        }
+        return false;
+    }
+    if (path.empty() || (pattern[0] == '?' ? path[0] == '/' : pattern[0] != path[0]))
+        return false;
+    return path_rest_matches(pattern.substr(1), path.substr(pattern[0] == '?' ? character_bytes(path, 0) : 1));
+}
+
+} // namespace
+
+bool path_matches(std::string_view pattern, std::string_view path) {
+    for (auto* const text : {&pattern, &path}) {
+        while (text->starts_with("./"))
+            text->remove_prefix(2);
+    }
+    return path_rest_matches(pattern, path);
+}
+
 Service const* BoundaryMap::service(std::string const& name) const {
     auto const at = services.find(name);
     return at == services.end() ? nullptr : &at->second;

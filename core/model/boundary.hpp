@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/duration.hpp"
@@ -73,6 +74,7 @@ struct Service {
     Limits limits;
     std::optional<Database> database;
     std::vector<ForeignKeyDecision> foreign_keys;
+    std::optional<std::string> migrations; // a pattern of paths: the files whose statements are this service's
     Where where;
 };
 
@@ -89,6 +91,23 @@ struct Hooks {
     std::optional<std::string> on_rollback;
 };
 
+// A finding of `pgcarve lint` that somebody answers for.
+struct AcceptedFinding {
+    std::string rule;                  // B01
+    std::string file;                  // a pattern of paths
+    std::optional<std::string> object; // a pattern of what the finding is about
+    std::string owner;
+    std::string reason;
+    std::string until; // YYYY-MM-DD, the last day
+    Where where;
+};
+
+struct LintSettings {
+    std::vector<TablePattern> unowned;           // tables that stay without an owner on purpose
+    std::map<std::string, std::string> severity; // by rule: off, warning, error
+    std::vector<AcceptedFinding> accept;
+};
+
 struct BoundaryMap {
     std::string file;
     std::string dsn;
@@ -97,6 +116,7 @@ struct BoundaryMap {
     std::vector<TablePattern> reference;
     Throttle throttle;
     Hooks hooks;
+    LintSettings lint;
 
     [[nodiscard]] Service const* service(std::string const& name) const;
 };
@@ -105,6 +125,11 @@ struct BoundaryMap {
 [[nodiscard]] bool pattern_matches(TablePattern const& pattern, sql::QName const& table);
 // Whether a list owns a table: some pattern fits and no exclusion does; their order means nothing.
 [[nodiscard]] bool patterns_own(std::vector<TablePattern> const& patterns, sql::QName const& table);
+
+// * is any run of characters, ? is one character.
+[[nodiscard]] bool text_matches(std::string_view pattern, std::string_view text);
+// The same for paths: * and ? stop at a slash, ** does not; a leading ./ means nothing.
+[[nodiscard]] bool path_matches(std::string_view pattern, std::string_view path);
 
 [[nodiscard]] char const* text(DualWrite v);
 [[nodiscard]] char const* text(Strategy v);

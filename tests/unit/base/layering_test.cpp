@@ -22,6 +22,7 @@ std::map<std::string, std::set<std::string>> const may_use{
     {"ddl", {"base", "sql", "model"}},
     {"mirrorgen", {"base", "sql", "model"}},
     {"cutover", {"base", "sql", "model"}},
+    {"lint", {"base", "sql", "model"}},
     {"report", {"base", "sql", "model"}},
     {"plan", {"base", "sql", "model", "cutover", "ddl", "mirrorgen"}},
     {"pg", {"base", "sql", "wire"}},
@@ -32,7 +33,7 @@ std::map<std::string, std::set<std::string>> const may_use{
     {"verify", {"base", "sql", "model", "pg", "cutover", "control", "catalog"}},
 };
 std::set<std::string> const pure{"base",      "wire",    "sql",    "model", "config", "ddl",
-                                 "mirrorgen", "cutover", "report", "plan"};
+                                 "mirrorgen", "cutover", "report", "plan",   "lint"};
 
 bool is_one_of(std::string const& header, std::initializer_list<std::string_view> prefixes) {
     return std::any_of(prefixes.begin(), prefixes.end(),

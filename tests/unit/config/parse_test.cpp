@@ -200,4 +200,61 @@ TEST(Template, ParsesWithEveryOptionSwitchedOn) {
     EXPECT_EQ(parsed.map.service("checkout")->foreign_keys.size(), 2U);
 }
 
+TEST(Lint, ReadsWhatLintTakesForGranted) {
+    auto const map = good(R"(
+[service.checkout]
+tables = ["orders"]
+migrations = "services/checkout/**"
+[lint]
+unowned = ["audit_*", "!audit_x"]
+[lint.severity]
+L20 = "error"
+B08 = "off"
+[[lint.accept]]
+rule = "B01"
+file = "migrations/*.sql"
+object = "public.orders*"
+owner = "team"
+reason = "soon"
+until = "2027-01-31"
+)")
+                          .map;
+    EXPECT_EQ(map.services.at("checkout").migrations, "services/checkout/**");
+    EXPECT_TRUE(model::patterns_own(map.lint.unowned, {"public", "audit_log"}));
+    EXPECT_EQ(map.lint.severity.at("L20"), "error");
+    EXPECT_EQ(map.lint.severity.at("B08"), "off");
+    ASSERT_EQ(map.lint.accept.size(), 1U);
+    EXPECT_EQ(map.lint.accept[0].object, "public.orders*");
+    EXPECT_EQ(map.lint.accept[0].until, "2027-01-31");
+}
+
+TEST(Lint, EverythingWrongIsTold) {
+    EXPECT_EQ(problems(R"([lint]
+unowened = ["x"]
+[lint.severity]
+L20 = "fatal"
+[[lint.accept]]
+rule = "B01"
+file = "x"
+owner = "y"
+until = "2027-02-30"
+why = "z"
+)"),
+              "t.toml:2: lint.unowened: unknown key; did you mean unowned?\n"
+              "t.toml:4: lint.severity.L20: \"fatal\" is unknown: write \"off\", \"warning\" or \"error\"\n"
+              "t.toml:5: lint.accept[0].reason: is missing: why it is accepted\n"
+              "t.toml:9: lint.accept[0].until: \"2027-02-30\" is not a day: write it as \"2027-01-31\"\n"
+              "t.toml:10: lint.accept[0].why: unknown key\n");
+    EXPECT_EQ(problems("[lint]\naccept = [1]"), "t.toml:2: lint.accept: must be tables, each under [[lint.accept]]\n");
+}
+
+TEST(Lint, PathsMatchByFolder) {
+    EXPECT_TRUE(model::path_matches("a/**", "a/b/c.sql"));
+    EXPECT_TRUE(model::path_matches("**/c.sql", "c.sql"));
+    EXPECT_TRUE(model::path_matches("./a/*.sql", "a/c.sql"));
+    EXPECT_FALSE(model::path_matches("a/*.sql", "a/b/c.sql"));
+    EXPECT_FALSE(model::path_matches("a/?.sql", "a/bc.sql"));
+    EXPECT_TRUE(model::path_matches("**/m/**/x?.sql", "s/m/2026/x1.sql"));
+}
+
 } // namespace

@@ -1,0 +1,82 @@
+// What a rule is, and what it is told.
+//
+// A rule is one file in rules/: a description, examples, and a function that looks at one action at a time,
+// with the state before it. `Rule const& rule_L05()` in it is all that it takes: the build makes the list.
+//
+// Examples are judged in the tests against this schema, and run on a server with it (example_schema()).
+#pragma once
+
+#include <functional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "lint/boundary.hpp"
+#include "lint/state.hpp"
+#include "model/lint.hpp"
+
+namespace pgcarve::lint {
+
+enum class Runner { plain, flyway, sqitch, alembic, django, rails, diesel, goose, atlas };
+
+struct Told {
+    Span span;
+    std::string message;
+    std::string fix = {};  // "": the rule's own
+    std::string lock = {}; // "": none
+    std::string object = {};
+    bool warn_only = false; // an error that may be none
+};
+
+struct Context {
+    Action const& action;
+    Statement const& statement;
+    State const& state;
+    Effect const& effect;       // of this action
+    Boundary const* boundary;   // nullptr without a boundary map
+    std::string const& service; // whose folder the file is in; "" when nobody's
+    Runner runner;
+    bool first; // the first action of its statement
+    bool last;
+    bool wrapped;                         // the runner wraps the file
+    std::set<std::string> const& created; // names of what this file creates, at any place in it
+    std::function<void(Told)> const& tell;
+    // True at the first call with this key in this file.
+    std::function<bool(std::string const&)> const& once;
+
+    [[nodiscard]] bool comes_again(sql::QName const& name) const { return created.contains(name.name); }
+    [[nodiscard]] bool existing(sql::QName const& name) const { return !state.is_new(name); }
+    [[nodiscard]] bool on_existing_table() const {
+        return (action.object == Object::table || action.object == Object::materialized_view) &&
+               existing(action.on);
+    }
+    [[nodiscard]] std::string table() const; // the action's, as it was written
+    // The owner of what a name stands for in this file. REQUIRES: boundary.
+    [[nodiscard]] Owner owner(sql::QName const& table) const;
+    [[nodiscard]] sql::QName resolve(sql::QName const& name) const;
+};
+
+// What a server shows when the statement is run; for the tests.
+enum class Shows { lock, rewrite, scan, build, refusal, nothing };
+
+struct Rule {
+    model::LintRule about;
+    Shows shows = Shows::nothing;
+    void (*judge)(Context const&) = nullptr;
+    std::string config = {}; // boundary rules: the pgcarve.toml of the examples, when not the usual one
+};
+
+// In the order of their ids.
+[[nodiscard]] std::vector<Rule const*> const& all_rules();
+[[nodiscard]] Rule const* find_rule(std::string_view id_or_name);
+
+// Tables with rows that the examples change.
+[[nodiscard]] std::string_view example_schema();
+// Who owns them, for the boundary rules.
+[[nodiscard]] std::string_view example_config();
+
+// schema.name, unqualified as written.
+[[nodiscard]] std::string shown(sql::QName const& name);
+
+} // namespace pgcarve::lint
