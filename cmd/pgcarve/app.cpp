@@ -76,7 +76,8 @@ base::Error usage_error(CLI::App const& app, Registry const& registry, CLI::Pars
     std::string message{error.what()};
     while (message.ends_with('.') || message.ends_with('\n'))
         message.pop_back();
-    if (!message.empty() && message[0] >= 'A' && message[0] <= 'Z')
+    auto const capital = [&](std::size_t at) { return at < message.size() && message[at] >= 'A' && message[at] <= 'Z'; };
+    if (capital(0) && !capital(1)) // SERVICE is a name, not the beginning of a sentence
         message[0] = static_cast<char>(message[0] - 'A' + 'a');
     return usage_error(message, help);
 }

@@ -110,8 +110,9 @@ void register_sync(Registry& registry) {
         {.name = "sync",
          .summary = "database hop: copy the service's tables into its own database, then keep them in step",
          .examples = {"pgcarve sync checkout --dry-run", "pgcarve sync checkout --yes", "pgcarve sync checkout --yes --until-caught-up"},
-         .details = "Runs until it is stopped (SIGTERM or SIGINT end it at a commit, exit code 0) and goes on where it\n"
-                    "was when it is run again. A server that is lost is tried again until it is back."},
+         .details = "Runs until it is stopped (SIGTERM or SIGINT: exit code 0) and goes on where it was when it is run\n"
+                    "again. A server that is lost is tried again until it is back. With --until-caught-up, exit code 0\n"
+                    "means in step; stopped before that, it is 4."},
         [options](Context& context) { return run_sync(*options, context); });
     verb.add_option("SERVICE", options->service, "the service, as pgcarve.toml names it")->type_name("")->required();
     verb.add_flag("--until-caught-up", options->sync.until_caught_up, "return once everything committed before the call is applied");

@@ -17,10 +17,12 @@ ServiceState state_of(pg::Row const& row) {
     ServiceState state;
     state.name = row.text("name");
     auto const phase = cutover::parse_phase(row.text("phase"));
+    auto const base_phase = cutover::parse_phase(row.text("base_phase"));
     auto const authority = cutover::parse_authority(row.text("authority"));
-    if (!phase || !authority)
+    if (!phase || !base_phase || !authority)
         base::bug(fmt::format("service {} has phase {} and authority {}", state.name, row.text("phase"), row.text("authority")));
     state.phase = *phase;
+    state.base_phase = *base_phase;
     state.authority = *authority;
     auto const setup = json::parse(row.text("setup"));
     if (!setup.empty())
@@ -32,7 +34,7 @@ ServiceState state_of(pg::Row const& row) {
 }
 
 Sql service_query() {
-    return Sql{"SELECT name, phase, authority, setup::text AS setup, window_started_at::text AS window_started_at,"
+    return Sql{"SELECT name, phase, base_phase, authority, setup::text AS setup, window_started_at::text AS window_started_at,"
                " hold_until::text AS hold_until, coalesce(hold_until <= clock_timestamp(), false) AS hold_over"
                " FROM pgcarve.service"};
 }

@@ -28,6 +28,7 @@ namespace pgcarve::control {
 struct ServiceState {
     std::string name;
     cutover::Phase phase = cutover::Phase::planned;
+    cutover::Phase base_phase = cutover::Phase::planned; // in which the database hop began
     cutover::Authority authority = cutover::Authority::shared;
     std::optional<model::Setup> setup; // nullopt before the first split
     std::optional<std::string> window_started_at;

@@ -11,6 +11,7 @@
 
 #include "base/error.hpp"
 #include "pg/conninfo.hpp"
+#include "pg/libpq.hpp"
 #include "pg/pinned.hpp"
 
 namespace pgcarve::pg {
@@ -25,15 +26,6 @@ void put_int(std::string& to, std::uint32_t value) {
                                     static_cast<char>(value)};
     to.append(bytes.data(), bytes.size());
 }
-
-struct ClearResult {
-    void operator()(PGresult* result) const noexcept { PQclear(result); }
-};
-using Result = std::unique_ptr<PGresult, ClearResult>;
-
-struct Finish {
-    void operator()(PGconn* connection) const noexcept { PQfinish(connection); }
-};
 
 std::string without_newline(char const* message) {
     std::string text{message != nullptr ? message : ""};
@@ -88,7 +80,7 @@ std::string_view TextArray::finish() {
 
 struct Bulk::Impl {
     SessionSettings settings;
-    std::unique_ptr<PGconn, Finish> connection;
+    Connection connection;
     std::unordered_map<std::string, std::string> prepared; // statement -> name
     bool lost = false;
 
@@ -115,7 +107,7 @@ struct Bulk::Impl {
     [[noreturn]] void fail(PGresult const* result, std::string const& statement) {
         auto const* const state = result != nullptr ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : nullptr;
         std::string_view const code = state != nullptr ? state : "";
-        if (code.empty() || code.starts_with("57P0") || code.starts_with("08") || PQstatus(connection.get()) != CONNECTION_OK)
+        if (means_lost(code, connection.get()))
             lose(without_newline(result != nullptr ? PQresultErrorMessage(result) : PQerrorMessage(connection.get())));
         throw SqlError{std::string{code}, message_of(result), statement};
     }

@@ -14,6 +14,7 @@
 
 #include "base/error.hpp"
 #include "pg/conninfo.hpp"
+#include "pg/libpq.hpp"
 #include "pg/session.hpp"
 #include "sql/ident.hpp"
 
@@ -23,15 +24,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 constexpr auto never = Clock::time_point::max();
-
-struct ClearResult {
-    void operator()(PGresult* result) const noexcept { PQclear(result); }
-};
-using Result = std::unique_ptr<PGresult, ClearResult>;
-
-struct Finish {
-    void operator()(PGconn* connection) const noexcept { PQfinish(connection); }
-};
 
 // A string in a replication command. Its lexer knows doubled quotes and nothing else: no E'', no backslashes.
 std::string quoted(std::string_view text) {
@@ -125,7 +117,7 @@ struct Replication::Impl {
     enum class Wait { ready, woken, late };
 
     ReplicationSettings settings;
-    std::unique_ptr<PGconn, Finish> connection;
+    Connection connection;
     State state = State::idle;
     bool stopped = false; // a stream has been stopped
     base::Lsn sent{};     // nothing behind it has been sent to us, so nothing behind it can be confirmed
@@ -153,10 +145,7 @@ struct Replication::Impl {
         auto message = part(PG_DIAG_MESSAGE_PRIMARY);
         if (message.empty())
             message = first_line(PQresultErrorMessage(result));
-        // 57P0x: shutdown, crash, terminated by an administrator; 08xxx: connection exceptions; none at all:
-        // libpq's own word, not the server's, that the connection has broken.
-        if (sqlstate.empty() || sqlstate.starts_with("57P0") || sqlstate.starts_with("08") ||
-            PQstatus(connection.get()) != CONNECTION_OK)
+        if (means_lost(sqlstate, connection.get()))
             lose(message);
         SqlError error{sqlstate, message, statement};
         if (auto const detail = part(PG_DIAG_MESSAGE_DETAIL); !detail.empty())

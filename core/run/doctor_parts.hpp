@@ -28,7 +28,10 @@ struct Case {
     std::vector<model::Table const*> tables;    // with their partitions
     bool attempt_open = false;
 
-    [[nodiscard]] bool planned() const { return !state || state->phase == cutover::Phase::planned; }
+    // It has one side in this database; a sync may stream that to another one.
+    [[nodiscard]] bool planned() const { return !state || state->phase == cutover::Phase::planned || streams_shared_tables(); }
+    [[nodiscard]] bool streams() const { return state && state->setup && state->setup->database; }
+    [[nodiscard]] bool streams_shared_tables() const { return streams() && state->base_phase == cutover::Phase::planned; }
     // Its schema, role and tables are yet to be made, or are being made.
     [[nodiscard]] bool before_split() const { return planned() || state->phase == cutover::Phase::backfilling; }
     [[nodiscard]] bool copies() const { return service->strategy == model::Strategy::copy; }

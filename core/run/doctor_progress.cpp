@@ -8,6 +8,7 @@
 #include "control/migrations.hpp"
 #include "run/doctor_parts.hpp"
 #include "run/facts.hpp"
+#include "run/sync.hpp"
 #include "run/verification.hpp"
 
 namespace pgcarve::run::doctor {
@@ -192,6 +193,27 @@ void leftovers(Examination& exam, Case const& one) {
     });
 }
 
+void streamed(Examination& exam, Case const& one) {
+    if (!one.streams() || one.attempt_open)
+        return;
+    auto const& name = one.service->name;
+    exam.check("slot", name, "the source keeps the log that the stream needs", [&] {
+        auto const& slot = one.state->setup->database->name;
+        auto const found = sync_lag(exam.session, slot);
+        if (found && found->wal_status != "lost" && found->wal_status != "unreserved")
+            return;
+        bool const late = found && found->wal_status == "unreserved"; // a checkpoint may remove it
+        exam.add({.level = late ? DoctorLevel::problem : DoctorLevel::decision,
+                  .id = "slot",
+                  .object = slot,
+                  .message = !found ? "the slot is not there any more: what was written since cannot be streamed"
+                             : late ? "the slot is about to lose log that the stream still needs"
+                                    : "the slot has lost log that the stream still needs",
+                  .hint = late ? fmt::format("pgcarve sync {0} --until-caught-up, and raise max_slot_wal_keep_size", name)
+                               : fmt::format("pgcarve cancel {0}, then pgcarve sync {0}", name)});
+    });
+}
+
 void retired(Examination& exam, Case const& one) {
     if (one.state->phase != Phase::completed || !one.state->hold_over || one.attempt_open)
         return;
@@ -249,6 +271,7 @@ void check_progress(Examination& exam, Case& one) {
             drifted(exam, one);
             open_findings(exam, one);
             retired(exam, one);
+            streamed(exam, one);
         }
     }
     leftovers(exam, one);

@@ -24,6 +24,19 @@ std::string rerun_command(std::string const& verb, std::string const& service) {
     return fmt::format("pgcarve {} {}", verb == "reconcile" ? "split" : verb, service);
 }
 
+void refuse_if_told(model::Plan const& plan, std::string const& message) {
+    Error error{Exit::needs_decision, "plan-refused", message, "mend what is listed, then run the same command again; nothing was touched"};
+    bool refused = false;
+    for (auto const& notice : plan.notices) {
+        if (!notice.refuses)
+            continue;
+        refused = true;
+        error.with(fmt::format("{} {}{}{}", notice.object, notice.text, notice.hint.empty() ? "" : ": ", notice.hint));
+    }
+    if (refused)
+        throw std::move(error);
+}
+
 void explain(pg::SqlError const& e, std::string const& verb, std::string const& service, std::string const& step) {
     auto const again = fmt::format("`{}`", rerun_command(verb, service));
     if (e.sqlstate() == pg::sqlstate::insufficient_privilege)

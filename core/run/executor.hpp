@@ -49,6 +49,9 @@ private:
 // What an operator types to go on with an attempt of `verb`.
 [[nodiscard]] std::string rerun_command(std::string const& verb, std::string const& service);
 
+// Throws "plan-refused" (exit 5) with everything that the plan's notices refuse, if there is any.
+void refuse_if_told(model::Plan const& plan, std::string const& message);
+
 // Turns a refusal by the server into an error that says which step failed and what to type.
 [[noreturn]] void explain(pg::SqlError const& e, std::string const& verb, std::string const& service, std::string const& step);
 

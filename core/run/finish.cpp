@@ -74,7 +74,7 @@ public:
         if (!open && (!now || now->phase != Phase::schema_live))
             wrong_phase(now, "`complete` retires the old side after a cutover");
         auto plan = open ? open->plan : plan::plan_complete(service_, current_names(*now), catalog::read_catalog(session_), view_definitions(*now));
-        refuse_if_told(plan);
+        refuse_if_told(plan, fmt::format("{} cannot go on yet", verb_));
         if (!confirm_(plan))
             return {.confirmed = false};
         control::Lease const lease{context_.shared("lease"), service_, verb_, context_.operator_name};
@@ -134,19 +134,6 @@ private:
                     fmt::format("a {} of {} was interrupted after {} of {} steps", open.verb, service_, open.done.size(),
                                 open.plan.steps.size()),
                     fmt::format("run `{}` to finish it", rerun_command(open.verb, service_))};
-    }
-
-    void refuse_if_told(model::Plan const& plan) const {
-        Error error{Exit::needs_decision, "plan-refused", fmt::format("{} cannot go on yet", verb_), "mend what is listed, nothing was touched"};
-        bool refused = false;
-        for (auto const& notice : plan.notices) {
-            if (!notice.refuses)
-                continue;
-            refused = true;
-            error.with(fmt::format("{}: {}: {}", notice.object, notice.text, notice.hint));
-        }
-        if (refused)
-            throw std::move(error);
     }
 
     // Views' definitions with the old tables under the names they will be held by: the server's own deparser writes

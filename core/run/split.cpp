@@ -29,20 +29,6 @@ plan::Ownership owned(Context const& context, model::Catalog const& catalog) {
     return ownership;
 }
 
-void refuse_if_told(model::Plan const& plan) {
-    Error error{Exit::needs_decision, "plan-refused", fmt::format("service {} cannot be split as it is", plan.service),
-                "mend what is listed, then run the same command again; nothing was touched"};
-    bool refused = false;
-    for (auto const& notice : plan.notices) {
-        if (!notice.refuses)
-            continue;
-        refused = true;
-        error.with(fmt::format("{} {}{}{}", notice.object, notice.text, notice.hint.empty() ? "" : ": ", notice.hint));
-    }
-    if (refused)
-        throw std::move(error);
-}
-
 mirror::BackfillTable backfill_table_of(model::TablePair const& pair, model::Catalog const& catalog) {
     auto const* const table = catalog.find(pair.source);
     if (table == nullptr)
@@ -88,7 +74,7 @@ public:
         } else {
             auto const ownership = owned(context_, catalog);
             plan = plan::plan_split(context_.map, service, ownership, catalog);
-            refuse_if_told(plan);
+            refuse_if_told(plan, fmt::format("service {} cannot be split as it is", plan.service));
             setup_ = plan::setup_of(context_.map, service, ownership, catalog);
         }
         if (!confirm_(plan))
@@ -114,7 +100,7 @@ private:
         auto const& plan = reconciliation.plan;
         SplitOutcome outcome{.already = plan.steps.empty(), .phase = std::string{cutover::text(now.phase)},
                              .next = fmt::format("pgcarve verify {}", service_)};
-        refuse_if_told(plan);
+        refuse_if_told(plan, fmt::format("service {} cannot be split as it is", plan.service));
         if (plan.steps.empty()) {
             control::Store{session_}.sweep_lease(service_);
             return outcome;

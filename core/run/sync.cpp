@@ -10,6 +10,7 @@
 #include "control/migrations.hpp"
 #include "ddl/target.hpp"
 #include "mirror/throttle.hpp"
+#include "pg/wake.hpp"
 #include "plan/ownership.hpp"
 #include "plan/split.hpp"
 #include "plan/sync.hpp"
@@ -34,20 +35,6 @@ pg::SessionSettings other(model::Service const& service, std::string purpose) {
         throw Error{Exit::usage, "config", fmt::format("service {} has no database in pgcarve.toml", service.name),
                     fmt::format("add [service.{}.database] with dsn and schema; nothing was touched", service.name)};
     return {.dsn = service.database->dsn, .purpose = std::move(purpose)};
-}
-
-void refuse_if_told(model::Plan const& plan) {
-    Error error{Exit::needs_decision, "plan-refused", fmt::format("service {} cannot be synced as it is", plan.service),
-                "mend what is listed, then run the same command again; nothing was touched"};
-    bool refused = false;
-    for (auto const& notice : plan.notices) {
-        if (!notice.refuses)
-            continue;
-        refused = true;
-        error.with(fmt::format("{} {}{}{}", notice.object, notice.text, notice.hint.empty() ? "" : ": ", notice.hint));
-    }
-    if (refused)
-        throw std::move(error);
 }
 
 void require_versions(pg::Session const& source, pg::Session const& target) {
@@ -135,21 +122,35 @@ public:
         } else {
             pg::Session target{target_settings_};
             auto made = make_plan(context_, name_, session_, target, state);
-            refuse_if_told(made.plan);
+            refuse_if_told(made.plan, fmt::format("service {} cannot be synced as it is", name_));
             plan = std::move(made.plan);
             setup_ = std::move(made.setup);
         }
         if (!confirm_(plan))
             return {.confirmed = false};
         control::Lease const lease{context_.shared("lease"), name_, "sync", context_.operator_name};
-        set_up(lease, open, plan, phase, outcome);
-        if (!context_.interrupt.requested())
-            follow(outcome);
+        try {
+            set_up(lease, open, plan, phase, outcome);
+        } catch (Error const&) {
+            if (!context_.interrupt.requested() || options_.until_caught_up)
+                throw;
+            return stopped(std::move(outcome)); // what was cancelled comes again with the next run
+        }
+        follow(outcome);
         return outcome;
     }
 
 private:
     [[nodiscard]] model::DatabaseSetup const& database() const { return *setup_.database; }
+
+    SyncOutcome stopped(SyncOutcome outcome) {
+        if (!session_.alive())
+            session_ = pg::Session{context_.shared("sync")};
+        auto const now = control::Store{session_}.service(name_);
+        outcome.phase = cutover::text(now ? now->phase : Phase::planned);
+        outcome.next = fmt::format("pgcarve sync {}", name_);
+        return outcome;
+    }
 
     // ---- from nothing to syncing
 
@@ -161,7 +162,7 @@ private:
             if (open->done.contains("phase:copying"))
                 setup_ = *store.service(name_)->setup;
             else
-                setup_ = again(plan);
+                setup_ = again();
         } else {
             pg::Transaction transaction{session_};
             attempt = store.begin_attempt(lease, plan);
@@ -176,21 +177,25 @@ private:
         executor.alone("position", [&](model::Step const&) { set_position(); });
         executor.alone("target", [&](model::Step const& step) {
             context_.events.info(step.id);
-            TargetSteps{target_settings_, database().name}.run(step);
+            TargetSteps steps{target_settings_, database().name};
+            auto const guard = context_.interrupt.on_request([&steps] { steps.cancel(); });
+            steps.run(step);
         });
-        executor.alone("copy", [&](model::Step const&) { copy(plan, outcome); });
+        executor.alone("copy", [&](model::Step const&) { copy(outcome); });
         executor.inside("phase:syncing", [&](model::Step const&) { store.advance(lease, Event::copied, Phase::copying); });
         executor.run();
         executor.finish({{"rows", outcome.rows}});
     }
 
     // The setup of an attempt that stopped before it was stored.
-    model::Setup again(model::Plan const&) {
+    model::Setup again() {
         pg::Session target{target_settings_};
         return make_plan(context_, name_, session_, target, control::Store{session_}.service(name_)).setup;
     }
 
-    pg::ReplicationSettings replication(std::string purpose) const { return {.dsn = context_.map.dsn, .purpose = std::move(purpose)}; }
+    pg::ReplicationSettings replication(std::string purpose) const {
+        return {.dsn = context_.map.dsn, .purpose = std::move(purpose), .wake_fd = wake_.get()};
+    }
 
     // A slot of that name that nobody knows a position for is of an earlier, broken off try: it would be too old or too young.
     void make_slot() {
@@ -234,15 +239,18 @@ private:
                 if (e.sqlstate() == "42704") // undefined object: the slot
                     slot_lost();
                 // In use: the connection of a process that died is still being found out about.
-                if (e.sqlstate() != "55006" || Clock::now() > deadline)
+                if (e.sqlstate() != "55006")
                     throw;
+                if (Clock::now() > deadline)
+                    throw Error{Exit::unavailable, "stream-busy", fmt::format("slot {} is read by another connection: {}", database().name, e.message()),
+                                "run the same command again once it has gone: it goes on where it stopped"};
                 context_.interrupt.check();
                 context_.interrupt.wait_for(base::Millis{250});
             }
         }
     }
 
-    void copy(model::Plan const& plan, SyncOutcome& outcome) {
+    void copy(SyncOutcome& outcome) {
         auto const catalog = catalog::read_catalog(session_);
         auto const tables = mapping();
         sync::CopySettings settings{.stream = database().name, .source = context_.shared("copy"), .target = other(service_, "copy"),
@@ -251,7 +259,6 @@ private:
             auto const* const found = catalog.find(table.source);
             settings.estimated_rows.push_back(found != nullptr ? found->estimated_rows : 0);
         }
-        static_cast<void>(plan);
         sync::Copy copy{settings, tables};
         sync::Copy::Events events;
         auto const before = copied(); // by earlier runs
@@ -281,10 +288,17 @@ private:
         while (!context_.interrupt.requested()) {
             try {
                 follow_once(outcome, pause);
-                return;
+                if (outcome.caught_up)
+                    return;
             } catch (Error const& e) {
-                if (e.code() != "server-lost" && e.code() != "unreachable" && e.code() != "in-doubt")
+                if (options_.until_caught_up && context_.interrupt.requested())
                     throw;
+                // stream-busy: the server has not found out yet that our last connection is gone.
+                if (e.code() != "server-lost" && e.code() != "unreachable" && e.code() != "in-doubt" && e.code() != "stream-busy") {
+                    if (auto const* const refused = dynamic_cast<pg::SqlError const*>(&e))
+                        explain(*refused, "sync", name_, "following the stream");
+                    throw;
+                }
                 context_.events.warn(fmt::format("{}: trying again in {}s", e.message(), pause.count() / 1000));
                 context_.interrupt.wait_for(pause);
                 pause = std::min(pause * 2, base::Millis{30'000});
@@ -292,6 +306,8 @@ private:
                     reconnect();
             }
         }
+        if (options_.until_caught_up)
+            context_.interrupt.check(); // not in step: nobody may take it for that
     }
 
     void reconnect() {
@@ -330,6 +346,7 @@ private:
     SyncEvents const& events_;
     model::Service const& service_;
     pg::SessionSettings target_settings_;
+    pg::WakeFd wake_{context_.interrupt};
     pg::Session session_;
     model::Setup setup_;
 };

@@ -18,6 +18,7 @@ class TargetSteps {
 public:
     TargetSteps(pg::SessionSettings settings, std::string stream);
     void run(model::Step const& step); // nothing, when it was done before
+    void cancel() noexcept { target_.cancel(); } // what runs; from any thread
     // Takes back what was done, last first, and the record with it; the schema pgcarve too when no stream is left.
     void undo();
 

@@ -290,8 +290,10 @@ struct Copy::Impl {
             thread.join();
         for (auto& ranges : taken)
             ranges.clear();
-        if (error)
-            std::rethrow_exception(std::exchange(error, nullptr));
+        if (auto const first = std::exchange(error, nullptr)) {
+            interrupt.check(); // the statements that a stop cancelled fail: that is no error of theirs
+            std::rethrow_exception(first);
+        }
     }
 
     // ---- between the turns

@@ -94,6 +94,8 @@ TEST_F(SyncTest, CopiesFollowsAndCanBeCancelled) {
         carving_.expect(0, "sync shop --yes --until-caught-up");
         EXPECT_EQ(carving_.phase(), "syncing");
         carving_.refuses(3, "verify --all", {"two databases"}); // unknown is not clean
+        auto const doctor = carving_.run("doctor shop");
+        EXPECT_EQ(doctor.out.find("pgcarve split"), std::string::npos) << doctor.out; // there is nothing to split
         writer.more(20);
         test::Process stream{carving_.command("sync shop --yes")};
         writer.more(20);
@@ -153,6 +155,27 @@ TEST_F(SyncTest, KilledAtEveryStep) {
     EXPECT_EQ(carving_.value("SELECT count(*) FROM pg_replication_slots WHERE database = current_database()"), "0");
 }
 
+// A slot waits for every transaction that runs: for minutes, on a bad day.
+TEST_F(SyncTest, AStopIsHeardWhileTheSlotWaits) {
+    auto holder = carving_.connect();
+    for (std::string const flag : {"", " --until-caught-up"}) {
+        pg::Transaction transaction{holder};
+        holder.run("INSERT INTO public.orders (customer) VALUES (1)");
+        test::Process stream{carving_.command("sync shop --yes" + flag)};
+        EXPECT_TRUE(test::wait_until([&] { return stream.text("err").find("making slot") != std::string::npos; }));
+        EXPECT_TRUE(test::wait_until([&] {
+            return carving_.value("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pgcarve slot' AND wait_event_type = 'Lock'") != "0";
+        }));
+        stream.signal(SIGTERM);
+        EXPECT_EQ(stream.wait().exit, flag.empty() ? 0 : 4) << stream.text("err"); // stopped as told, or not in step
+        carving_.wait_for_sessions_to_end();
+        EXPECT_EQ(carving_.phase(), "copying");
+        transaction.commit();
+    }
+    carving_.expect(0, "sync shop --yes --until-caught-up");
+    expect_equal();
+}
+
 TEST_F(SyncTest, ASchemaChangeStopsItUntilTheTargetFollows) {
     carving_.expect(0, "sync shop --yes --until-caught-up");
     test::Process stream{carving_.command("sync shop --yes")};
@@ -162,6 +185,17 @@ TEST_F(SyncTest, ASchemaChangeStopsItUntilTheTargetFollows) {
     EXPECT_NE(output.err.find("note"), std::string::npos) << output.err;
     carving_.refuses(5, "sync shop --yes", {"note", "ALTER TABLE", "ADD COLUMN"});
     server().connect(target_).run("ALTER TABLE store.orders ADD COLUMN note text");
+    carving_.expect(0, "sync shop --yes --until-caught-up");
+    expect_equal();
+}
+
+TEST_F(SyncTest, ALostSlotIsNotPassedOver) {
+    carving_.expect(0, "sync shop --yes --until-caught-up");
+    carving_.sql("SELECT pg_drop_replication_slot('pgcarve_shop'); INSERT INTO public.orders (customer) VALUES (1)");
+    carving_.refuses(5, "sync shop --yes", {"slot-lost", "pgcarve cancel shop"});
+    carving_.refuses(5, "doctor shop", {"pgcarve_shop", "cannot be streamed"});
+    carving_.refuses(0, "status shop", {"is gone"});
+    carving_.expect(0, "cancel shop --yes");
     carving_.expect(0, "sync shop --yes --until-caught-up");
     expect_equal();
 }
