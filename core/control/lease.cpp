@@ -1,3 +1,6 @@
+#include <chrono>
+#include <thread>
+
 #include <unistd.h>
 
 #include <fmt/format.h>
@@ -15,19 +18,48 @@ namespace {
 // The first half of the advisory lock's key; the second is the service name's hash. Two services
 // whose hashes meet merely wait for each other.
 constexpr int lease_class = 0x70676376;
+// Of the lock that says that somebody wants the lease: it dies with who wants it.
+constexpr int wanted_class = 0x70676377;
+constexpr std::chrono::seconds sync_gives_way_within{60}; // it ends its batch first, and its session has to be gone
+
+Sql lock_call(Sql::Fixed function, int lock_class, std::string const& service) {
+    Sql sql{"SELECT "};
+    return sql.add(function).add("(").number(lock_class).add(", hashtext(").bind(service).add("))");
+}
+
+bool try_lock(pg::Session& session, int lock_class, std::string const& service) {
+    return session.one(lock_call("pg_try_advisory_lock", lock_class, service).add(" AS locked")).boolean("locked");
+}
+
+bool held_by_sync(pg::Session& session, std::string const& service) {
+    auto const row = session.maybe_one(Sql{"SELECT verb FROM pgcarve.lease WHERE service = "}.bind(service));
+    return !row || row->text("verb") == "sync"; // a holder that has not written its name yet may be one
+}
+
+// True: the lease is ours.
+bool lock_lease(pg::Session& session, std::string const& service, Lease::From from) {
+    if (from == Lease::From::nobody)
+        return try_lock(session, lease_class, service);
+    if (!try_lock(session, wanted_class, service)) {
+        // lease_wanted() takes it for a moment.
+        std::this_thread::sleep_for(std::chrono::milliseconds{20});
+        if (!try_lock(session, wanted_class, service))
+            return false;
+    }
+    auto const deadline = std::chrono::steady_clock::now() + sync_gives_way_within;
+    while (!try_lock(session, lease_class, service)) {
+        if (!held_by_sync(session, service) || std::chrono::steady_clock::now() > deadline)
+            return false;
+        std::this_thread::sleep_for(std::chrono::milliseconds{20});
+    }
+    return true;
+}
 
 } // namespace
 
-Lease::Lease(pg::SessionSettings settings, std::string service, std::string const& verb,
-             std::string const& operator_name)
+Lease::Lease(pg::SessionSettings settings, std::string service, std::string const& verb, std::string const& operator_name, From from)
     : session_{std::move(settings)}, service_{std::move(service)}, operator_{operator_name} {
-    auto const locked = session_
-                            .one(Sql{"SELECT pg_try_advisory_lock("}
-                                     .number(lease_class)
-                                     .add(", hashtext(")
-                                     .bind(service_)
-                                     .add(")) AS locked"))
-                            .boolean("locked");
+    bool const locked = lock_lease(session_, service_, from);
     if (!locked) {
         auto const holder = Store{session_}.lease_holder(service_);
         throw Error{Exit::unavailable, "lease-held",
@@ -80,6 +112,10 @@ std::optional<std::string> Store::lease_holder(std::string const& service) {
         return std::nullopt;
     return fmt::format("{} (process {}, `pgcarve {}`, since {})", row->text("operator"), row->text("process"),
                        row->text("verb"), row->text("taken_at"));
+}
+
+bool Store::lease_wanted(std::string const& service) {
+    return !session_.one(lock_call("pg_try_advisory_xact_lock_shared", wanted_class, service).add(" AS free")).boolean("free");
 }
 
 void Store::sweep_lease(std::string const& service) {

@@ -99,7 +99,10 @@ json to_json(model::Setup const& setup) {
             {"database", !setup.database ? json(nullptr)
                                          : json{{"schema", setup.database->schema},
                                                 {"name", setup.database->name},
-                                                {"tables", array_of(setup.database->tables, pair_json)}}}};
+                                                {"tables", array_of(setup.database->tables, pair_json)},
+                                                {"severed", array_of(setup.database->severed, [](model::SeveredKey const& key) {
+                                                     return json{{"child", name_json(key.child)}, {"name", key.name}, {"definition", key.definition}};
+                                                 })}}}};
 }
 
 model::Setup setup_from_json(json const& j) {
@@ -117,7 +120,11 @@ model::Setup setup_from_json(json const& j) {
     setup.signatures = j.at("signatures").get<std::map<std::string, std::string>>();
     if (auto const database = j.find("database"); database != j.end() && !database->is_null())
         setup.database = model::DatabaseSetup{database->at("schema").get<std::string>(), database->at("name").get<std::string>(),
-                                              items_of<model::TablePair>(database->at("tables"), pair_from)};
+                                              items_of<model::TablePair>(database->at("tables"), pair_from),
+                                              items_of<model::SeveredKey>(database->value("severed", json::array()), [](json const& key) {
+                                                  return model::SeveredKey{name_from(key.at("child")), key.at("name").get<std::string>(),
+                                                                           key.at("definition").get<std::string>()};
+                                              })};
     return setup;
 }
 

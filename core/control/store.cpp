@@ -70,6 +70,8 @@ void Store::advance(Lease const& lease, cutover::Event event, cutover::Phase exp
         authority = cutover::Authority::schema;
     else if (*to == database_live)
         authority = cutover::Authority::database;
+    else if (*to == syncing && event == cutover::Event::rollback)
+        authority = base == schema_live ? cutover::Authority::schema : cutover::Authority::shared;
     auto const changed =
         session_
             .query(Sql{"UPDATE pgcarve.service SET changed_at = clock_timestamp(), phase = "}
@@ -77,8 +79,8 @@ void Store::advance(Lease const& lease, cutover::Event event, cutover::Phase exp
                        .add(", authority = coalesce(")
                        .bind(authority ? std::optional{std::string{cutover::text(*authority)}} : std::nullopt)
                        .add("::text, authority), window_started_at = CASE WHEN ")
-                       // The window runs from the first moment both sides agree, and on through a rollback.
-                       .bind(event == cutover::Event::backfilled ? "t" : "f")
+                       // A hop's window runs from the first moment both sides agree, and on through a rollback.
+                       .bind(event == cutover::Event::backfilled || event == cutover::Event::copied ? "t" : "f")
                        .add("::boolean THEN clock_timestamp() ELSE window_started_at END, base_phase = CASE WHEN ")
                        // A sync that is cancelled leads back to where it began.
                        .bind(event == cutover::Event::sync ? "t" : "f")

@@ -40,8 +40,10 @@ struct ServiceState {
 // its own, so it ends with the process however that dies.
 class Lease {
 public:
+    // A running `sync` holds it for weeks, and gives way to whoever asks it to (Store::lease_wanted); anybody else does not.
+    enum class From { nobody, sync };
     // Creates the service's row when it is new. Throws "lease-held" (exit 4) naming the holder.
-    Lease(pg::SessionSettings settings, std::string service, std::string const& verb, std::string const& operator_name);
+    Lease(pg::SessionSettings settings, std::string service, std::string const& verb, std::string const& operator_name, From from = From::nobody);
     Lease(Lease const&) = delete;
     Lease& operator=(Lease const&) = delete;
     ~Lease();
@@ -84,6 +86,8 @@ public:
     [[nodiscard]] std::vector<ServiceState> services();
     // Who holds the lease now, described; nullopt when nobody does.
     [[nodiscard]] std::optional<std::string> lease_holder(std::string const& service);
+    // Whether a verb waits for `sync` to give way, or has done so and is not through yet.
+    [[nodiscard]] bool lease_wanted(std::string const& service);
 
     // Takes away the lease row that a killed process left behind.
     void sweep_lease(std::string const& service);

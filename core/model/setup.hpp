@@ -12,11 +12,22 @@
 
 namespace pgcarve::model {
 
+// A foreign key between the service and other tables, which two databases cannot have: dropped by the cutover, made
+// again by a rollback.
+struct SeveredKey {
+    sql::QName child; // that has the constraint
+    std::string name;
+    std::string definition; // as pg_get_constraintdef prints it
+};
+
 // The database hop: what is streamed where.
 struct DatabaseSetup {
     std::string schema; // in the other database
-    std::string name;   // of the publication, the slot and the stream
-    std::vector<TablePair> tables; // from the side that has authority to the other database; roots and partitions
+    std::string name;   // of the publication, the slot and the stream; those of the way back have back_name()
+    std::vector<TablePair> tables; // from the side that had authority to the other database; roots and partitions
+    std::vector<SeveredKey> severed{}; // while the other database is the authority
+
+    [[nodiscard]] std::string back_name() const { return name + "_back"; }
 };
 
 struct Setup {

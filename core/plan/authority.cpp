@@ -4,7 +4,6 @@
 #include <map>
 #include <optional>
 #include <set>
-#include <string_view>
 
 #include <fmt/format.h>
 
@@ -12,6 +11,7 @@
 #include "ddl/keys.hpp"
 #include "ddl/move.hpp"
 #include "plan/machinery.hpp"
+#include "plan/merge.hpp"
 #include "plan/retire.hpp"
 
 namespace pgcarve::plan {
@@ -26,38 +26,6 @@ using sql::QName;
 namespace {
 
 void append(std::vector<std::string>& to, std::vector<std::string> const& more) { to.insert(to.end(), more.begin(), more.end()); }
-
-// "ALTER TABLE [ONLY] name " at the beginning of a statement of ours; empty when it is another statement.
-std::string alter_head(std::string const& statement) {
-    std::string_view constexpr alter = "ALTER TABLE ";
-    if (!statement.starts_with(alter))
-        return {};
-    auto at = alter.size();
-    if (statement.compare(at, 5, "ONLY ") == 0)
-        at += 5;
-    for (bool quoted = false; at < statement.size() && (quoted || statement[at] != ' '); ++at)
-        quoted = quoted != (statement[at] == '"');
-    return at < statement.size() ? statement.substr(0, at + 1) : std::string{};
-}
-
-// One ALTER TABLE per table instead of one per trigger: writers wait for each of them. Tables keep the order of their
-// first statement, and a table's own changes their order.
-std::vector<std::string> merged(std::vector<std::string> const& statements) {
-    std::vector<std::string> out;
-    std::map<std::string, std::size_t> place;
-    for (auto const& statement : statements) {
-        auto const head = alter_head(statement);
-        auto const at = place.find(head);
-        if (head.empty() || at == place.end()) {
-            if (!head.empty())
-                place.emplace(head, out.size());
-            out.push_back(statement);
-        } else {
-            out[at->second] += ", " + statement.substr(head.size());
-        }
-    }
-    return out;
-}
 
 // A write on the new authority that changes nothing, taken back at once: it fails when the other direction does not work.
 std::optional<std::string> canary(model::Table const& authority, std::vector<std::string> const& key) {

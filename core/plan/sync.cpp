@@ -76,7 +76,7 @@ model::DatabaseSetup database_setup(model::Service const& service, model::Setup 
     if (!service.database)
         throw base::Error{base::Exit::usage, "config", fmt::format("service {} has no database in pgcarve.toml", service.name),
                           fmt::format("add [service.{}.database] with dsn and schema; nothing was touched", service.name)};
-    model::DatabaseSetup made{service.database->schema, stream_name(service.name), {}};
+    model::DatabaseSetup made{service.database->schema, stream_name(service.name), {}, {}};
     for (auto pair : setup.tables) {
         if (authority != cutover::Authority::shared)
             pair.source = pair.target;

@@ -13,7 +13,7 @@ namespace pgcarve::run {
 using base::Error;
 using base::Exit;
 using base::Millis;
-using Clock = std::chrono::steady_clock;
+using Clock = SwitchClock;
 
 namespace {
 
@@ -22,10 +22,6 @@ constexpr Millis quiet_lock_timeout{5000};
 constexpr Millis first_lock_timeout{10};
 constexpr Millis longest_lock_timeout{400}; // below deadlock_timeout
 constexpr int max_tries = 60;
-
-double milliseconds_since(Clock::time_point start) {
-    return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
-}
 
 std::string table_list(std::vector<sql::QName> const& tables) {
     std::string list;
@@ -42,17 +38,8 @@ public:
     // Returns false when the lock was not free. `timing` is brought up to date either way.
     bool run(Millis lock_timeout, SwitchTiming& timing, std::function<void(SwitchTiming const&)> const& record) {
         pg::Transaction transaction{session_};
-        auto const list = table_list(what_.tables);
         Clock::time_point asked{};
-        try {
-            transaction.lock_timeout(quiet_lock_timeout);
-            session_.run("LOCK TABLE " + list + " IN SHARE UPDATE EXCLUSIVE MODE");
-            transaction.lock_timeout(lock_timeout);
-            asked = Clock::now();
-            session_.run("LOCK TABLE " + list + (what_.renames ? " IN ACCESS EXCLUSIVE MODE" : " IN SHARE ROW EXCLUSIVE MODE"));
-        } catch (pg::SqlError const& e) {
-            if (e.sqlstate() != pg::sqlstate::lock_not_available && e.sqlstate() != pg::sqlstate::deadlock_detected)
-                throw;
+        if (!lock_writers(transaction, what_.tables, what_.renames, lock_timeout, asked)) {
             transaction.abort();
             if (asked != Clock::time_point{})
                 timing.worst_try_ms = std::max(timing.worst_try_ms, milliseconds_since(asked));
@@ -69,7 +56,7 @@ public:
         }
         timing.write_block_ms = milliseconds_since(asked);
         if (timing.write_block_ms > static_cast<double>(what_.max_write_block.count()))
-            too_long(timing.write_block_ms);
+            write_block_exceeded(timing.write_block_ms, what_.max_write_block);
         record(timing);
         context_.failpoints.hit(verb_ + "/switch/recorded");
         transaction.commit();
@@ -80,13 +67,6 @@ public:
     }
 
 private:
-    [[noreturn]] void too_long(double so_far_ms) {
-        throw Error{Exit::unavailable, "write-block-exceeded",
-                    fmt::format("the switch had kept writers waiting for {:.0f} ms, the limit is {}", so_far_ms,
-                                base::format_duration(what_.max_write_block)),
-                    "nothing was changed; try at a quieter time, or raise max_write_block"};
-    }
-
     // One round trip for all of them: writers wait meanwhile. False: a lock beyond the tables' own was not free.
     bool flip(Clock::time_point asked) {
         std::string batch;
@@ -101,7 +81,7 @@ private:
             if (e.sqlstate() == pg::sqlstate::lock_not_available || e.sqlstate() == pg::sqlstate::deadlock_detected)
                 return false;
             if (e.sqlstate() == pg::sqlstate::query_canceled)
-                too_long(milliseconds_since(asked));
+                write_block_exceeded(milliseconds_since(asked), what_.max_write_block);
             throw Error{Exit::needs_decision, "switch-refused", fmt::format("the switch was rolled back: {}", e.message()),
                         "nothing was changed; `pgcarve doctor` shows what is wrong with the other direction"}
                 .with("sqlstate: " + e.sqlstate());
@@ -116,20 +96,47 @@ private:
 
 } // namespace
 
-SwitchTiming perform_switch(Context& context, pg::Session& session, Switch const& what, std::string const& verb,
-                            std::function<void(SwitchTiming const&)> const& record) {
+double milliseconds_since(SwitchClock::time_point start) {
+    return std::chrono::duration<double, std::milli>(SwitchClock::now() - start).count();
+}
+
+void write_block_exceeded(double so_far_ms, base::Millis limit) {
+    throw Error{Exit::unavailable, "write-block-exceeded",
+                fmt::format("the switch had kept writers waiting for {:.0f} ms, the limit is {}", so_far_ms, base::format_duration(limit)),
+                "nothing was changed; try at a quieter time, or raise max_write_block"};
+}
+
+bool lock_writers(pg::Transaction& transaction, std::vector<sql::QName> const& tables, bool renames, Millis lock_timeout,
+                  SwitchClock::time_point& asked) {
+    auto const list = table_list(tables);
+    try {
+        transaction.lock_timeout(quiet_lock_timeout);
+        transaction.session().run("LOCK TABLE " + list + " IN SHARE UPDATE EXCLUSIVE MODE");
+        transaction.lock_timeout(lock_timeout);
+        asked = SwitchClock::now();
+        transaction.session().run("LOCK TABLE " + list + (renames ? " IN ACCESS EXCLUSIVE MODE" : " IN SHARE ROW EXCLUSIVE MODE"));
+        return true;
+    } catch (pg::SqlError const& e) {
+        if (e.sqlstate() != pg::sqlstate::lock_not_available && e.sqlstate() != pg::sqlstate::deadlock_detected)
+            throw;
+        return false;
+    }
+}
+
+SwitchTiming keep_trying(Context& context, pg::Session& observer, std::vector<sql::QName> const& tables, Millis max_write_block,
+                         std::string const& verb, std::function<bool(Millis, SwitchTiming&)> const& attempt) {
     SwitchTiming timing;
     std::minstd_rand random{std::random_device{}()};
     Millis lock_timeout = first_lock_timeout;
-    auto const longest = std::clamp(what.max_write_block / 2, first_lock_timeout, longest_lock_timeout);
+    auto const longest = std::clamp(max_write_block / 2, first_lock_timeout, longest_lock_timeout);
     std::vector<std::string> names;
-    for (auto const& table : what.tables)
+    for (auto const& table : tables)
         names.push_back(table.quoted());
     for (timing.tries = 1;; ++timing.tries) {
         context.interrupt.check();
-        if (Try{context, session, what, verb}.run(std::min(lock_timeout, longest), timing, record))
+        if (attempt(std::min(lock_timeout, longest), timing))
             return timing;
-        auto const blockers = pg::lock_holders(session, names);
+        auto const blockers = pg::lock_holders(observer, names);
         if (timing.tries >= max_tries) {
             Error error{Exit::unavailable, "lock-not-acquired",
                         fmt::format("writers did not leave a gap for the switch in {} tries", max_tries),
@@ -147,6 +154,13 @@ SwitchTiming perform_switch(Context& context, pg::Session& session, Switch const
         std::uniform_int_distribution<long> pause{5, 20L * std::min(timing.tries, 25)};
         context.interrupt.wait_for(Millis{pause(random)});
     }
+}
+
+SwitchTiming perform_switch(Context& context, pg::Session& session, Switch const& what, std::string const& verb,
+                            std::function<void(SwitchTiming const&)> const& record) {
+    return keep_trying(context, session, what.tables, what.max_write_block, verb, [&](Millis lock_timeout, SwitchTiming& timing) {
+        return Try{context, session, what, verb}.run(lock_timeout, timing, record);
+    });
 }
 
 } // namespace pgcarve::run

@@ -11,6 +11,7 @@
 // try, so that a busy table never sees a long queue behind us.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <string>
 #include <vector>
@@ -37,5 +38,22 @@ struct SwitchTiming {
 // "switch-refused" (exit 5: a statement or the canary failed); nothing has changed then.
 SwitchTiming perform_switch(Context& context, pg::Session& session, Switch const& what, std::string const& verb,
                             std::function<void(SwitchTiming const&)> const& record);
+
+// --- the same two parts for a switch between two servers (run/database_switch.hpp)
+
+using SwitchClock = std::chrono::steady_clock;
+
+// Locks writers out in the open transaction. `asked`: when they began to wait. False: the lock was not free within
+// `lock_timeout`, and the transaction is of no use any more.
+[[nodiscard]] bool lock_writers(pg::Transaction& transaction, std::vector<sql::QName> const& tables, bool renames,
+                                base::Millis lock_timeout, SwitchClock::time_point& asked);
+
+// Calls `attempt` with a growing lock_timeout until it says true. Throws "lock-not-acquired" (exit 4) naming who is in the way.
+// `observer`: a session of the server where the lock is.
+SwitchTiming keep_trying(Context& context, pg::Session& observer, std::vector<sql::QName> const& tables, base::Millis max_write_block,
+                         std::string const& verb, std::function<bool(base::Millis lock_timeout, SwitchTiming& timing)> const& attempt);
+
+[[nodiscard]] double milliseconds_since(SwitchClock::time_point start);
+[[noreturn]] void write_block_exceeded(double so_far_ms, base::Millis limit);
 
 } // namespace pgcarve::run

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include <fmt/format.h>
 
@@ -43,16 +44,49 @@ void TargetSteps::undo() {
         target_.query(Sql{"DELETE FROM pgcarve.step WHERE id = "}.number(last->integer("id")));
         transaction.commit();
     }
+    forget();
+}
+
+void TargetSteps::forget() {
     pg::Transaction transaction{target_};
+    target_.query(Sql{"DELETE FROM pgcarve.step WHERE stream = "}.bind(stream_));
     sync::forget(target_, stream_);
+    drop_schema_when_empty();
+    transaction.commit();
+}
+
+void TargetSteps::drop_schema_when_empty() {
     if (target_.one(Sql{"SELECT NOT EXISTS (SELECT FROM pgcarve.stream) AND NOT EXISTS (SELECT FROM pgcarve.step) AND "
                         "pg_catalog.to_regclass('pgcarve.service') IS NULL AS empty"})
             .boolean("empty"))
         target_.run("DROP TABLE pgcarve.chunk, pgcarve.step, pgcarve.stream; DROP SCHEMA pgcarve");
-    transaction.commit();
 }
 
-std::vector<sync::MappedTable> mapped_tables(pg::Session& source, pg::Session& target, model::Catalog const& catalog, model::DatabaseSetup const& setup) {
+namespace {
+
+// By their foreign keys; where these form a ring, in the order given.
+std::vector<model::TablePair> parents_first(std::vector<model::TablePair> const& pairs, model::Catalog const& catalog) {
+    std::vector<model::TablePair> sorted;
+    std::set<sql::QName> seen;
+    auto const add = [&](auto const& self, model::TablePair const& pair) -> void {
+        if (!seen.insert(pair.source).second)
+            return;
+        auto const* const table = catalog.find(pair.source);
+        for (auto const& constraint : table == nullptr ? std::vector<model::Constraint>{} : table->constraints) {
+            auto const parent = constraint.type == 'f' ? std::ranges::find(pairs, constraint.referenced, &model::TablePair::source) : pairs.end();
+            if (parent != pairs.end())
+                self(self, *parent);
+        }
+        sorted.push_back(pair);
+    };
+    for (auto const& pair : pairs)
+        add(add, pair);
+    return sorted;
+}
+
+} // namespace
+
+std::vector<sync::MappedTable> mapped_tables(pg::Session& source, pg::Session& target, model::Catalog const& catalog, std::vector<model::TablePair> const& pairs) {
     struct Column {
         base::Oid type;
         std::int32_t typmod;
@@ -69,7 +103,7 @@ std::vector<sync::MappedTable> mapped_tables(pg::Session& source, pg::Session& t
         return columns;
     };
     std::vector<sync::MappedTable> all;
-    for (auto const& pair : setup.tables) {
+    for (auto const& pair : parents_first(pairs, catalog)) {
         auto const* const table = catalog.find(pair.source);
         if (table == nullptr)
             throw Error{Exit::needs_decision, "schema-changed", fmt::format("table {} is not there any more", pair.source.display()),

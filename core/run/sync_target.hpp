@@ -6,7 +6,6 @@
 
 #include "model/catalog.hpp"
 #include "model/plan.hpp"
-#include "model/setup.hpp"
 #include "pg/session.hpp"
 #include "sync/mapping.hpp"
 
@@ -21,14 +20,19 @@ public:
     void cancel() noexcept { target_.cancel(); } // what runs; from any thread
     // Takes back what was done, last first, and the record with it; the schema pgcarve too when no stream is left.
     void undo();
+    // Forgets the record, so that what was made stays; the schema pgcarve goes when nothing else is in it.
+    void forget();
 
 private:
+    void drop_schema_when_empty();
+
     pg::Session target_;
     std::string stream_;
 };
 
-// The leaves of the tables, column by column, as both sides have them now.
+// The leaves of the tables, column by column, as both sides have them now; referenced tables before those that refer to
+// them. `catalog`: the source's.
 [[nodiscard]] std::vector<sync::MappedTable> mapped_tables(pg::Session& source, pg::Session& target, model::Catalog const& catalog,
-                                                           model::DatabaseSetup const& setup);
+                                                           std::vector<model::TablePair> const& pairs);
 
 } // namespace pgcarve::run

@@ -123,7 +123,8 @@ void Applier::commit(Batch const& batch) {
 
 void Applier::move(base::Lsn position) {
     sql::Sql mark{"UPDATE pgcarve.stream SET position = "};
-    mark.bind(position.text()).add("::pg_catalog.pg_lsn, applied_at = pg_catalog.clock_timestamp() WHERE name = ");
+    mark.bind(position.text()).add("::pg_catalog.pg_lsn, applied_at = pg_catalog.clock_timestamp(), "
+                                                       "commit_time = pg_catalog.clock_timestamp() WHERE name = ");
     mark.bind(stream_).add(" RETURNING name");
     moved(mark);
 }
@@ -166,8 +167,9 @@ bool Applier::try_sets(std::vector<Change const*> const& changes) {
 }
 
 void Applier::flush(std::vector<Coalescer::Table> const& net) {
-    for (auto const& table : net)
-        remove(mapping_.tables()[table.table], table.net.removed);
+    // Children first: the mapping has referenced tables before those that refer to them.
+    for (auto table = net.rbegin(); table != net.rend(); ++table)
+        remove(mapping_.tables()[table->table], table->net.removed);
     for (auto const& table : net)
         update(mapping_.tables()[table.table], table.net.updated);
     for (auto const& table : net)

@@ -1,0 +1,48 @@
+// One direction of a service's stream, and what opens it: forward from the shared database, back from the service's own.
+//
+// Only the direction that the phase asks for has a slot.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "control/store.hpp"
+#include "model/setup.hpp"
+#include "run/context.hpp"
+#include "sync/stream.hpp"
+
+namespace pgcarve::run {
+
+struct Route {
+    std::string service;
+    std::string name; // of publication, slot and stream
+    bool back = false;
+    std::string source_dsn;
+    std::string target_dsn;
+    std::vector<model::TablePair> tables; // from source to target
+
+    [[nodiscard]] pg::SessionSettings source(std::string purpose) const { return {.dsn = source_dsn, .purpose = std::move(purpose)}; }
+    [[nodiscard]] pg::SessionSettings target(std::string purpose) const { return {.dsn = target_dsn, .purpose = std::move(purpose)}; }
+};
+
+// Throws "config" (exit 2) when pgcarve.toml names no database for the service.
+[[nodiscard]] Route route(Context const& context, std::string const& service, model::DatabaseSetup const& setup, bool back);
+// The settings for the service's own database.
+[[nodiscard]] pg::SessionSettings other_database(Context const& context, std::string const& service, std::string purpose);
+
+// The tables as both sides have them now.
+[[nodiscard]] sync::Mapping read_mapping(Route const& route, pg::Session& source);
+
+// Waits a while for a slot that a dead connection still holds. `wake_fd`: see pg::ReplicationSettings.
+// Errors: "slot-lost" (exit 5), "stream-busy" (exit 4), those of sync::Stream.
+[[nodiscard]] std::unique_ptr<sync::Stream> open_stream(Context& context, Route const& route, sync::Mapping const& mapping, int wake_fd);
+
+// Makes the slot unless a usable one of the name is there; waits for the transactions that run at the source.
+void make_slot(Context& context, Route const& route, pg::Session& source, int wake_fd);
+// Waits a while for whoever reads it; no slot is no error.
+void drop_slot(Context& context, pg::Session& source, std::string const& name);
+
+[[noreturn]] void slot_lost(Route const& route);
+
+} // namespace pgcarve::run
