@@ -40,11 +40,10 @@ bool held_by_sync(pg::Session& session, std::string const& service) {
 bool lock_lease(pg::Session& session, std::string const& service, Lease::From from) {
     if (from == Lease::From::nobody)
         return try_lock(session, lease_class, service);
-    if (!try_lock(session, wanted_class, service)) {
-        // lease_wanted() takes it for a moment.
-        std::this_thread::sleep_for(std::chrono::milliseconds{20});
-        if (!try_lock(session, wanted_class, service))
+    for (int tries = 1; !try_lock(session, wanted_class, service); ++tries) {
+        if (tries == 10)
             return false;
+        std::this_thread::sleep_for(std::chrono::milliseconds{20}); // lease_wanted() takes it for a moment
     }
     auto const deadline = std::chrono::steady_clock::now() + sync_gives_way_within;
     while (!try_lock(session, lease_class, service)) {
@@ -113,6 +112,8 @@ std::optional<std::string> Store::lease_holder(std::string const& service) {
     return fmt::format("{} (process {}, `pgcarve {}`, since {})", row->text("operator"), row->text("process"),
                        row->text("verb"), row->text("taken_at"));
 }
+
+bool Lease::wanted() { return Store{session_}.lease_wanted(service_); }
 
 bool Store::lease_wanted(std::string const& service) {
     return !session_.one(lock_call("pg_try_advisory_xact_lock_shared", wanted_class, service).add(" AS free")).boolean("free");

@@ -48,6 +48,10 @@ public:
     Lease& operator=(Lease const&) = delete;
     ~Lease();
 
+    // Whether a verb waits for this one to give way. Throws "server-lost" when the lease went with its session.
+    [[nodiscard]] bool wanted();
+    [[nodiscard]] bool alive() const noexcept { return session_.alive(); }
+
     [[nodiscard]] std::string const& service() const noexcept { return service_; }
     [[nodiscard]] long long epoch() const noexcept { return epoch_; }
     [[nodiscard]] std::string const& operator_name() const noexcept { return operator_; }
@@ -86,7 +90,7 @@ public:
     [[nodiscard]] std::vector<ServiceState> services();
     // Who holds the lease now, described; nullopt when nobody does.
     [[nodiscard]] std::optional<std::string> lease_holder(std::string const& service);
-    // Whether a verb waits for `sync` to give way, or has done so and is not through yet.
+    // Whether a verb waits for `sync` to give way, or `sync` has given way to it and it is not through yet.
     [[nodiscard]] bool lease_wanted(std::string const& service);
 
     // Takes away the lease row that a killed process left behind.

@@ -108,9 +108,15 @@ void add_steps(Plan& plan, std::vector<Step> steps) {
         plan.steps.push_back(std::move(step));
 }
 
-Step slot_step(std::string id, std::string why) { return {.id = std::move(id), .sql = {}, .lock = "", .why = std::move(why), .undo = {}}; }
+Step code_step(std::string id, std::string why) { return {.id = std::move(id), .sql = {}, .lock = "", .why = std::move(why), .undo = {}}; }
 
 } // namespace
+
+std::string record_authority(model::DatabaseSetup const& database, std::string const& service, cutover::Authority authority) {
+    return fmt::format("INSERT INTO pgcarve.authority (stream, service, authority) VALUES ({}, {}, {}) ON CONFLICT (stream) DO UPDATE"
+                       " SET authority = EXCLUDED.authority, since = pg_catalog.clock_timestamp()",
+                       sql::literal(database.name), sql::literal(service), sql::literal(std::string{cutover::text(authority)}));
+}
 
 std::vector<TablePair> turned(std::vector<TablePair> pairs) {
     for (auto& pair : pairs)
@@ -168,12 +174,12 @@ Plan plan_database_cutover(std::string const& service, Setup const& setup, Datab
         plan.steps.push_back({.id = "lock:" + lock.triggers.front().table.display(),
                               .sql = mirrorgen::install(lock, false),
                               .lock = "SHARE ROW EXCLUSIVE on " + lock.triggers.front().table.display(),
-                              .why = fmt::format("what will refuse writes to {}, disarmed", lock.triggers.front().table.display()),
-                              .undo = mirrorgen::drop(lock)});
-    plan.steps.push_back(slot_step("make:back", "the way back can begin the moment the authority moves; waits for the transactions that run in the other database"));
+                              .why = fmt::format("what will refuse writes to {}, disarmed; it stays so when the cutover is undone", lock.triggers.front().table.display()),
+                              .undo = {}});
+    plan.steps.push_back(code_step("make:back", "the way back can begin the moment the authority moves; waits for the transactions that run in the other database"));
 
     Step move{.id = "switch", .sql = {}, .lock = "SHARE ROW EXCLUSIVE on the service's tables, for milliseconds: readers go on",
-              .why = fmt::format("writers wait; what they committed is applied; the other database becomes the authority"), .undo = {}};
+              .why = "writers wait; what they committed is applied; the other database becomes the authority", .undo = {}};
     append(move.sql, merged(ddl::disarm_triggers(sides.shared, pairs, false)));
     append(move.sql, all_of(here, mirrorgen::enable));
     canaries(move.sql, pairs, sides.shared);
@@ -187,8 +193,10 @@ Plan plan_database_cutover(std::string const& service, Setup const& setup, Datab
     append(open.sql, ddl::force_row_security(sides.shared, pairs, true));
     append(open.sql, keys.add);
     append(open.sql, all_of(there, mirrorgen::disable));
+    open.sql.push_back(record_authority(database, service, cutover::Authority::database));
     open.sql.push_back(notify(service, "database_live"));
     plan.steps.push_back(std::move(open));
+    plan.steps.push_back(code_step("hook:on_cutover", "runs the operator's hook, if there is one"));
     add_steps(plan, at_other(std::move(keys.validate)));
     // Before the stream comes back: a follower's keys would judge the order of arrival.
     for (auto const& key : severed)
@@ -201,8 +209,7 @@ Plan plan_database_cutover(std::string const& service, Setup const& setup, Datab
     for (auto& pair : identity)
         pair.target = pair.source;
     add_steps(plan, ddl::foreign_keys_inside(sides.shared, identity).drop_each);
-    plan.steps.push_back(slot_step("drop:forward", "the former direction's slot keeps the shared database's log no longer"));
-    plan.steps.push_back(slot_step("hook:on_cutover", "runs the operator's hook, if there is one"));
+    plan.steps.push_back(code_step("drop:forward", "the former direction's slot keeps the shared database's log no longer"));
     return plan;
 }
 
@@ -211,7 +218,7 @@ Plan plan_database_rollback(std::string const& service, Setup const& setup, Data
     auto const& pairs = database.tables;
     auto const back = turned(pairs);
     Plan plan{service, "rollback", pairs, {}, {}, {}};
-    plan.steps.push_back(slot_step("make:forward", "the stream can begin again the moment the authority moves; waits for the transactions that run in the shared database"));
+    plan.steps.push_back(code_step("make:forward", "the stream can begin again the moment the authority moves; waits for the transactions that run in the shared database"));
     auto const here = shared_locks(service, setup, sides.shared);
     auto const there = other_locks(service, setup, sides.other);
 
@@ -221,6 +228,7 @@ Plan plan_database_rollback(std::string const& service, Setup const& setup, Data
     append(close.sql, ddl::force_row_security(sides.shared, pairs, false));
     append(close.sql, all_of(there, mirrorgen::enable));
     canaries(close.sql, back, sides.other);
+    close.sql.push_back(record_authority(database, service, cutover::Authority::shared));
     close.sql.push_back(notify(service, "syncing"));
     plan.steps.push_back(std::move(close));
 
@@ -232,6 +240,7 @@ Plan plan_database_rollback(std::string const& service, Setup const& setup, Data
     append(move.sql, all_of(here, mirrorgen::disable));
     move.sql.push_back(notify(service, "syncing"));
     plan.steps.push_back(std::move(move));
+    plan.steps.push_back(code_step("hook:on_rollback", "runs the operator's hook, if there is one"));
     add_steps(plan, std::move(keys.validate));
     for (auto const& key : database.severed) {
         auto const name = fmt::format("{}.{}", key.child.display(), sql::display_ident(key.name));
@@ -243,14 +252,15 @@ Plan plan_database_rollback(std::string const& service, Setup const& setup, Data
                               .why = "the foreign key that the cutover severed holds again for what is written from here on",
                               .undo = {}});
         if (proven)
-            plan.steps.push_back(slot_step("prove-again:" + name, "every row is held against it; rows that have lost their parent meanwhile are named"));
+            plan.steps.push_back(code_step("prove-again:" + name, "every row is held against it; rows that have lost their parent meanwhile are named"));
     }
     auto identity = pairs;
     for (auto& pair : identity)
         pair.source = pair.target;
     add_steps(plan, at_other(ddl::foreign_keys_inside(sides.other, identity).drop_each));
-    plan.steps.push_back(slot_step("drop:back", "the former direction's slot keeps the other database's log no longer"));
-    plan.steps.push_back(slot_step("hook:on_rollback", "runs the operator's hook, if there is one"));
+    plan.steps.push_back(code_step("drop:back", "the former direction's slot keeps the other database's log no longer"));
+    plan.steps.push_back({.id = "other:drop-publication", .sql = {drop_publication(database.back_name())},
+                          .lock = "ACCESS EXCLUSIVE on the publication alone", .why = "nothing reads it any more", .undo = {}});
     return plan;
 }
 

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "cutover/phase.hpp"
 #include "mirrorgen/write_lock.hpp"
 #include "model/boundary.hpp"
 #include "model/catalog.hpp"
@@ -33,6 +34,9 @@ struct CrossingKey {
 // What refuses writes at the shared side and at the other side; roots only.
 [[nodiscard]] std::vector<mirrorgen::Machinery> shared_locks(std::string const& service, model::Setup const& setup, model::Catalog const& shared);
 [[nodiscard]] std::vector<mirrorgen::Machinery> other_locks(std::string const& service, model::Setup const& setup, model::Catalog const& other);
+
+// What the other database keeps of who has the authority, so that it can be told from there alone: `shared` or `database`.
+[[nodiscard]] std::string record_authority(model::DatabaseSetup const& database, std::string const& service, cutover::Authority authority);
 
 // `severed`: the crossing keys that are dropped.
 [[nodiscard]] model::Plan plan_database_cutover(std::string const& service, model::Setup const& setup, DatabaseSides const& sides,

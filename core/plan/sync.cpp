@@ -125,11 +125,13 @@ model::Plan plan_sync(model::Service const& service, model::DatabaseSetup const&
     add(target.pre_load);
     plan.steps.push_back({.id = "copy", .sql = {}, .lock = "", .why = "the rows, in ranges with short snapshots, in turns with the stream", .undo = {}});
     add(target.post_load);
+    plan.steps.push_back({.id = "target:locks", .sql = {}, .lock = "SHARE ROW EXCLUSIVE on the tables of the other database",
+                          .why = "the other database refuses writes that are not the stream's, until the cutover", .undo = {}});
     plan.steps.push_back({.id = "phase:syncing", .sql = {}, .lock = "", .why = "the target has every row, and follows", .undo = {}});
     return plan;
 }
 
-model::Plan plan_cancel_sync(std::string const& service, model::DatabaseSetup const& setup) {
+model::Plan plan_cancel_sync(std::string const& service, model::DatabaseSetup const& setup, std::vector<Step> const& drop_locks) {
     model::Plan plan;
     plan.service = service;
     plan.verb = "cancel";
@@ -137,6 +139,7 @@ model::Plan plan_cancel_sync(std::string const& service, model::DatabaseSetup co
     plan.steps.push_back({.id = "drop-slot", .sql = {}, .lock = "", .why = "the source keeps its log no longer", .undo = {}});
     plan.steps.push_back({.id = "drop-publication", .sql = {Sql{"DROP PUBLICATION IF EXISTS "}.add(sql::Ident{setup.name}).text()},
                           .lock = "ACCESS EXCLUSIVE on the publication alone", .why = "nothing reads it any more", .undo = {}});
+    plan.steps.insert(plan.steps.end(), drop_locks.begin(), drop_locks.end());
     plan.steps.push_back({.id = "drop-target", .sql = {}, .lock = "", .why = "what this hop made in the other database goes, the rows with it", .undo = {}});
     return plan;
 }

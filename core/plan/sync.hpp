@@ -29,7 +29,7 @@ struct Sides {
 };
 [[nodiscard]] model::Plan plan_sync(model::Service const& service, model::DatabaseSetup const& setup, Sides const& sides);
 
-// Takes the hop back. `name` as in DatabaseSetup.
-[[nodiscard]] model::Plan plan_cancel_sync(std::string const& service, model::DatabaseSetup const& setup);
+// Takes the hop back. `drop_locks`: what cutovers have left in the shared database (plan/database_finish.hpp).
+[[nodiscard]] model::Plan plan_cancel_sync(std::string const& service, model::DatabaseSetup const& setup, std::vector<model::Step> const& drop_locks);
 
 } // namespace pgcarve::plan

@@ -104,8 +104,6 @@ std::vector<std::string> unreadable_sequences(pg::Session& session, model::Setup
     return names;
 }
 
-namespace {
-
 std::vector<mirrorgen::Installed> read_installed(pg::Session& session, mirrorgen::Machinery const& machinery) {
     std::vector<mirrorgen::Installed> installed;
     for (auto const row : session.query(mirrorgen::installed_query(machinery))) {
@@ -125,6 +123,8 @@ std::vector<mirrorgen::Installed> read_installed(pg::Session& session, mirrorgen
     }
     return installed;
 }
+
+namespace {
 
 // Switching triggers is enough when they are all as they should be but for that.
 std::vector<std::string> machinery_mend(mirrorgen::Machinery const& machinery, bool enabled, std::vector<mirrorgen::Installed> installed) {
@@ -194,6 +194,19 @@ std::string service_signature(model::Setup const& setup, model::Catalog const& c
             if (table != nullptr)
                 all += ddl::table_signature(catalog, *table);
         }
+    }
+    return all;
+}
+
+std::string database_signature(model::Setup const& setup, model::Catalog const& shared, model::Catalog const& other) {
+    std::string all;
+    for (auto const& pair : setup.database ? setup.database->tables : std::vector<model::TablePair>{}) {
+        if (pair.is_partition)
+            continue;
+        if (auto const* const table = shared.find(pair.source))
+            all += ddl::table_signature(shared, *table);
+        if (auto const* const table = other.find(pair.target))
+            all += ddl::table_signature(other, *table);
     }
     return all;
 }

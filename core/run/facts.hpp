@@ -10,6 +10,7 @@
 #include "cutover/gate.hpp"
 #include "cutover/phase.hpp"
 #include "model/catalog.hpp"
+#include "mirrorgen/mirrorgen.hpp"
 #include "model/setup.hpp"
 #include "pg/session.hpp"
 
@@ -49,6 +50,12 @@ struct MachineryFault {
 
 // One digest over the signatures of all tables of the service, both sides.
 [[nodiscard]] std::string service_signature(model::Setup const& setup, model::Catalog const& catalog);
+
+// The same of the tables of a database hop: each side's in its own catalog.
+[[nodiscard]] std::string database_signature(model::Setup const& setup, model::Catalog const& shared, model::Catalog const& other);
+
+// One row a trigger of the machinery that is there.
+[[nodiscard]] std::vector<mirrorgen::Installed> read_installed(pg::Session& session, mirrorgen::Machinery const& machinery);
 
 // All of them for one service.
 [[nodiscard]] cutover::GateFacts collect_facts(pg::Session& session, control::ServiceState const& state,

@@ -1,11 +1,13 @@
 #include "run/route.hpp"
 
 #include <chrono>
+#include <thread>
 
 #include <fmt/format.h>
 
 #include "catalog/reader.hpp"
 #include "pg/replication.hpp"
+#include "pg/wake.hpp"
 #include "run/sync_target.hpp"
 
 namespace pgcarve::run {
@@ -81,14 +83,100 @@ std::unique_ptr<sync::Stream> open_stream(Context& context, Route const& route, 
     }
 }
 
-void make_slot(Context& context, Route const& route, pg::Session& source, int wake_fd) {
+namespace {
+
+// Tells of whom a new slot waits for, and ends the wait when it gets too long or a stop is requested.
+class SlotWait {
+public:
+    SlotWait(Context& context, Route const& route, base::Millis limit)
+        : context_{context}, route_{route}, limit_{limit}, guard_{context.interrupt.on_request([this] { stop_.request("stop"); })},
+          thread_{[this] { watch(); }} {}
+    SlotWait(SlotWait const&) = delete;
+    SlotWait& operator=(SlotWait const&) = delete;
+    ~SlotWait() { end(); }
+
+    [[nodiscard]] int wake_fd() const noexcept { return wake_.get(); }
+
+    // After the slot's maker has failed: why, if this ended it.
+    void explain_end() {
+        end();
+        if (!given_up_)
+            return;
+        Error error{Exit::unavailable, "slot-waits",
+                    fmt::format("slot {} waited {} for transactions that were open when it was asked for", route_.name, base::format_duration(limit_)),
+                    "nothing was changed; end them or wait for them, then run the same command again"};
+        for (auto const& one : waits_for_)
+            error.with("waits for " + one);
+        throw std::move(error);
+    }
+
+private:
+    void end() {
+        done_.request("done");
+        if (thread_.joinable())
+            thread_.join();
+    }
+
+    void watch() {
+        auto const began = Clock::now();
+        try {
+            for (auto told = began; !done_.wait_for(look_again);) {
+                if (limit_.count() > 0 && Clock::now() - began > limit_) {
+                    waits_for_ = open_transactions();
+                    given_up_ = true;
+                    stop_.request("limit");
+                    return;
+                }
+                if (Clock::now() - told < tell_every)
+                    continue;
+                told = Clock::now();
+                for (auto const& one : open_transactions())
+                    context_.events.warn(fmt::format("slot {} waits for {}", route_.name, one));
+            }
+        } catch (Error const& e) {
+            context_.events.warn(fmt::format("whom slot {} waits for cannot be told: {}", route_.name, e.what()));
+        }
+    }
+
+    // With a transaction number of their own, on the whole server: a slot waits for these.
+    [[nodiscard]] std::vector<std::string> open_transactions() const {
+        pg::Session observer{route_.source("slot wait")};
+        std::vector<std::string> all;
+        for (auto const row : observer.query(
+                 Sql{"SELECT format('pid %s (%s%s) in database %s, open for %s s', pid, usename, coalesce(' ' || nullif(application_name, ''), ''), datname,"
+                     " coalesce(round(extract(epoch FROM clock_timestamp() - xact_start))::text, '?')) AS who FROM pg_stat_activity"
+                     " WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid() UNION ALL"
+                     " SELECT format('prepared transaction %L (%s) in database %s, prepared %s s ago: COMMIT PREPARED or ROLLBACK PREPARED ends it', gid, owner,"
+                     " database, round(extract(epoch FROM clock_timestamp() - prepared))) FROM pg_prepared_xacts"}))
+            all.push_back(row.text("who"));
+        return all;
+    }
+
+    static constexpr std::chrono::seconds tell_every{5};
+    Context& context_;
+    Route const& route_;
+    base::Millis limit_;
+    base::Interrupt stop_;
+    base::Interrupt done_;
+    pg::WakeFd wake_{stop_};
+    base::Interrupt::Guard guard_;
+    std::vector<std::string> waits_for_;
+    bool given_up_ = false;
+    std::thread thread_;
+};
+
+} // namespace
+
+void make_slot(Context& context, Route const& route, pg::Session& source, base::Millis limit) {
     context.events.info(fmt::format("making slot {}: it waits for the transactions that run now", route.name));
-    auto const there = source.maybe_one(Sql{"SELECT coalesce(wal_status, 'lost') AS wal_status FROM pg_replication_slots WHERE slot_name = "}.bind(route.name));
-    if (there && there->text("wal_status") != "lost")
-        return;
-    if (there)
-        drop_slot(context, source, route.name);
-    pg::Replication{{.dsn = route.source_dsn, .purpose = "slot", .wake_fd = wake_fd}}.create_slot(route.name);
+    drop_slot(context, source, route.name);
+    SlotWait wait{context, route, limit};
+    try {
+        pg::Replication{{.dsn = route.source_dsn, .purpose = "slot", .wake_fd = wait.wake_fd()}}.create_slot(route.name);
+    } catch (Error const&) {
+        wait.explain_end();
+        throw;
+    }
 }
 
 void drop_slot(Context& context, pg::Session& source, std::string const& name) {

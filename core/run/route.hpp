@@ -38,8 +38,10 @@ struct Route {
 // Errors: "slot-lost" (exit 5), "stream-busy" (exit 4), those of sync::Stream.
 [[nodiscard]] std::unique_ptr<sync::Stream> open_stream(Context& context, Route const& route, sync::Mapping const& mapping, int wake_fd);
 
-// Makes the slot unless a usable one of the name is there; waits for the transactions that run at the source.
-void make_slot(Context& context, Route const& route, pg::Session& source, int wake_fd);
+// Waits for the transactions that run anywhere on the source's server, names them while it waits, and gives up after `limit`
+// ("slot-waits", exit 4; 0: never). A slot of the name that is there already is of a try that broke off, too old or too
+// young, and goes.
+void make_slot(Context& context, Route const& route, pg::Session& source, base::Millis limit = base::Millis{0});
 // Waits a while for whoever reads it; no slot is no error.
 void drop_slot(Context& context, pg::Session& source, std::string const& name);
 

@@ -20,17 +20,49 @@ TargetSteps::TargetSteps(pg::SessionSettings settings, std::string stream) : tar
     sync::prepare_target(target_);
     target_.run("CREATE TABLE IF NOT EXISTS pgcarve.step (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, stream text NOT NULL, "
                 "step text NOT NULL, undo text[] NOT NULL, at timestamptz NOT NULL DEFAULT clock_timestamp(), UNIQUE (stream, step))");
+    target_.run("CREATE TABLE IF NOT EXISTS pgcarve.authority (stream text PRIMARY KEY, service text NOT NULL, "
+                "authority text NOT NULL CHECK (authority IN ('shared', 'database')), since timestamptz NOT NULL DEFAULT clock_timestamp())");
 }
 
-void TargetSteps::run(model::Step const& step) {
+bool TargetSteps::insert(model::Step const& step) {
+    Sql sql{"INSERT INTO pgcarve.step (stream, step, undo) VALUES ("};
+    sql.bind(stream_).add(", ").bind(step.id).add(", ").bind(pg::format_array(step.undo)).add("::text[]) ON CONFLICT (stream, step) DO NOTHING");
+    return target_.query(sql).affected() == 1;
+}
+
+void TargetSteps::run(model::Step const& step, OnWait const& on_wait) {
+    pg::with_lock_retry(
+        target_, pg::LockPolicy{}, {},
+        [&](pg::Transaction&) {
+            if (!insert(step))
+                return;
+            for (auto const& statement : step.sql)
+                target_.run(statement);
+        },
+        on_wait);
+}
+
+bool TargetSteps::done(std::string const& step) {
+    return target_.one(Sql{"SELECT EXISTS (SELECT FROM pgcarve.step WHERE stream = "}.bind(stream_).add(" AND step = ").bind(step).add(") AS done")).boolean("done");
+}
+
+void TargetSteps::record(model::Step const& step) {
+    if (!insert(step))
+        base::bug("step " + step.id + " is done twice in the other database");
+}
+
+void TargetSteps::undo(std::string const& step) {
     pg::Transaction transaction{target_};
-    Sql done{"INSERT INTO pgcarve.step (stream, step, undo) VALUES ("};
-    done.bind(stream_).add(", ").bind(step.id).add(", ").bind(pg::format_array(step.undo)).add("::text[]) ON CONFLICT (stream, step) DO NOTHING");
-    if (target_.query(done).affected() == 0)
+    auto const line = target_.maybe_one(Sql{"DELETE FROM pgcarve.step WHERE stream = "}.bind(stream_).add(" AND step = ").bind(step).add(" RETURNING undo"));
+    if (!line)
         return;
-    for (auto const& statement : step.sql)
+    for (auto const& statement : line->array("undo"))
         target_.run(statement);
     transaction.commit();
+}
+
+void TargetSteps::forget_lines(std::string const& prefix) {
+    target_.query(Sql{"DELETE FROM pgcarve.step WHERE stream = "}.bind(stream_).add(" AND pg_catalog.starts_with(step, ").bind(prefix).add(")"));
 }
 
 void TargetSteps::undo() {
@@ -50,6 +82,7 @@ void TargetSteps::undo() {
 void TargetSteps::forget() {
     pg::Transaction transaction{target_};
     target_.query(Sql{"DELETE FROM pgcarve.step WHERE stream = "}.bind(stream_));
+    target_.query(Sql{"DELETE FROM pgcarve.authority WHERE stream = "}.bind(stream_));
     sync::forget(target_, stream_);
     drop_schema_when_empty();
     transaction.commit();
@@ -59,7 +92,14 @@ void TargetSteps::drop_schema_when_empty() {
     if (target_.one(Sql{"SELECT NOT EXISTS (SELECT FROM pgcarve.stream) AND NOT EXISTS (SELECT FROM pgcarve.step) AND "
                         "pg_catalog.to_regclass('pgcarve.service') IS NULL AS empty"})
             .boolean("empty"))
-        target_.run("DROP TABLE pgcarve.chunk, pgcarve.step, pgcarve.stream; DROP SCHEMA pgcarve");
+        target_.run("DROP TABLE pgcarve.chunk, pgcarve.step, pgcarve.authority, pgcarve.stream; DROP SCHEMA pgcarve");
+}
+
+std::optional<std::string> authority_recorded(pg::Session& other, std::string const& stream) {
+    if (!other.one(Sql{"SELECT pg_catalog.to_regclass('pgcarve.authority') IS NOT NULL AS there"}).boolean("there"))
+        return std::nullopt;
+    auto const row = other.maybe_one(Sql{"SELECT authority FROM pgcarve.authority WHERE stream = "}.bind(stream));
+    return row ? std::optional{row->text("authority")} : std::nullopt;
 }
 
 namespace {

@@ -1,0 +1,201 @@
+#include "run/sync_follow.hpp"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "pg/wake.hpp"
+#include "run/executor.hpp"
+#include "run/route.hpp"
+#include "run/sync_target.hpp"
+#include "sync/stream.hpp"
+
+namespace pgcarve::run {
+
+using base::Error;
+using base::Exit;
+using base::Millis;
+using cutover::Phase;
+
+namespace {
+
+constexpr Millis slice{100}; // between two looks at whether the lease is wanted
+constexpr int slices_in_a_tick = 10;
+constexpr Millis first_pause{1'000};
+constexpr Millis longest_pause{30'000};
+
+class Following {
+public:
+    Following(Context& context, std::string const& service, SyncOptions const& options, SyncEvents const& events,
+              std::unique_ptr<control::Lease> lease, SyncOutcome& outcome)
+        : context_{context}, service_{service}, options_{options}, events_{events}, outcome_{outcome}, session_{context.shared("sync")},
+          lease_{std::move(lease)} {}
+
+    void run() {
+        outcome_.next = fmt::format("pgcarve status {}", service_);
+        while (!context_.interrupt.requested()) {
+            try {
+                if (!lease_ && !take_lease()) {
+                    context_.interrupt.wait_for(slice);
+                    continue;
+                }
+                auto const way = direction();
+                if (!way)
+                    return;
+                stream(*way);
+                if (outcome_.caught_up)
+                    return;
+            } catch (Error const& e) {
+                if (options_.until_caught_up && context_.interrupt.requested())
+                    throw;
+                if (!passing(e))
+                    fail(e);
+                context_.events.warn(fmt::format("{}: trying again in {}s", e.message(), pause_.count() / 1000));
+                context_.interrupt.wait_for(pause_);
+                pause_ = std::min(pause_ * 2, longest_pause);
+                reconnect();
+            }
+        }
+        if (options_.until_caught_up)
+            context_.interrupt.check(); // not in step: nobody may take it for that
+    }
+
+private:
+    // Trouble that goes by. stream-busy: the server has not found out yet that our last connection is gone.
+    static bool passing(Error const& e) {
+        static constexpr auto codes = {"server-lost", "unreachable", "in-doubt", "stream-busy"};
+        return std::ranges::any_of(codes, [&](char const* code) { return e.code() == code; });
+    }
+
+    [[noreturn]] void fail(Error const& e) const {
+        if (auto const* const refused = dynamic_cast<pg::SqlError const*>(&e))
+            explain(*refused, "sync", service_, "following the stream");
+        throw;
+    }
+
+    void reconnect() {
+        if (lease_ && !lease_->alive())
+            lease_.reset();
+        if (session_.alive())
+            return;
+        try {
+            session_ = pg::Session{context_.shared("sync")};
+        } catch (Error const&) { // NOLINT(bugprone-empty-catch)
+            // Still away: the next round finds that out again.
+        }
+    }
+
+    // False: somebody else has it, or wants it first.
+    bool take_lease() {
+        if (control::Store{session_}.lease_wanted(service_))
+            return false;
+        try {
+            lease_ = std::make_unique<control::Lease>(context_.shared("lease"), service_, "sync", context_.operator_name);
+            return true;
+        } catch (Error const& e) {
+            if (e.code() != "lease-held")
+                throw;
+            return false;
+        }
+    }
+
+    // The way that the authority asks for; nullopt: there is nothing to stream any more.
+    std::optional<Route> direction() {
+        control::Store store{session_};
+        for (bool told = false;; told = true) {
+            auto const state = store.service(service_);
+            auto const phase = state ? state->phase : Phase::planned;
+            outcome_.phase = cutover::text(phase);
+            if (phase != Phase::syncing && phase != Phase::database_live) {
+                if (options_.until_caught_up)
+                    throw Error{Exit::usage, "wrong-phase", fmt::format("service {} is {} now: there is nothing to be in step with", service_, outcome_.phase),
+                                fmt::format("`pgcarve status {}` says what comes next", service_)};
+                context_.events.info(fmt::format("service {} is {} now: there is nothing to stream any more", service_, outcome_.phase));
+                return std::nullopt;
+            }
+            auto const open = store.open_attempt(service_);
+            // A cutover that stopped before its switch leaves the source as it was.
+            stream_name_ = state->setup->database->name;
+            if (!open || (phase == Phase::syncing && open->verb == "cutover"))
+                return route(context_, service_, *state->setup->database, phase == Phase::database_live);
+            auto const mend = fmt::format("a {} of {} was interrupted: run `{}` to finish it", open->verb, service_, rerun_command(open->verb, service_));
+            if (options_.until_caught_up)
+                throw Error{Exit::needs_decision, "attempt-open", mend, "then run the same command again"};
+            if (!told)
+                context_.events.warn(mend + "; the stream waits for that");
+            context_.interrupt.wait_for(first_pause);
+            context_.interrupt.check();
+            if (lease_->wanted())
+                give_way();
+        }
+    }
+
+    void give_way() {
+        context_.events.info("another verb works on the service: the stream waits for it");
+        lease_.reset();
+        while (!take_lease()) {
+            context_.interrupt.wait_for(slice);
+            context_.interrupt.check();
+        }
+    }
+
+    // Each side has its own record of who takes writes; a server that was restored from a backup may have an old one.
+    void require_agreement(Route const& way) const {
+        pg::Session other{other_database(context_, service_, "sync")};
+        std::string const expected = way.back ? "database" : "shared";
+        auto const there = authority_recorded(other, stream_name_);
+        if (there && *there != expected)
+            throw Error{Exit::needs_decision, "authority-disputed",
+                        fmt::format("the shared database says that {} is {}, the other one that its authority is \"{}\"", service_, outcome_.phase, *there),
+                        "one of the servers has lost its last transactions (restored, failed over): find out which rows are right before "
+                        "anything is streamed; nothing was applied"};
+    }
+
+    void stream(Route const& way) {
+        require_agreement(way);
+        pg::Session source{way.source("sync")};
+        auto const tables = read_mapping(way, source);
+        auto const stream = open_stream(context_, way, tables, wake_.get());
+        events_.ready(outcome_.phase);
+        auto const end = options_.until_caught_up ? sync::mark(source) : base::Lsn{~std::uint64_t{0}};
+        auto const before = outcome_.transactions;
+        bool wanted = false;
+        for (int round = 1; !wanted && !outcome_.caught_up && !context_.interrupt.requested(); ++round) {
+            outcome_.caught_up = stream->run_until(end, slice, context_.interrupt);
+            pause_ = first_pause;
+            outcome_.transactions = before + stream->counts().transactions;
+            if (round % slices_in_a_tick == 0 || outcome_.caught_up)
+                tick(*stream);
+            wanted = lease_->wanted();
+        }
+        stream->stop();
+        if (wanted && !outcome_.caught_up)
+            give_way();
+    }
+
+    void tick(sync::Stream const& stream) const {
+        auto const state = stream.state();
+        auto const behind = state.received.value > state.durable.value && !state.idle ? state.received.value - state.durable.value : 0;
+        events_.tick({outcome_.transactions, stream.counts().changes, static_cast<long long>(behind)});
+    }
+
+    Context& context_;
+    std::string const& service_;
+    SyncOptions const& options_;
+    SyncEvents const& events_;
+    SyncOutcome& outcome_;
+    pg::WakeFd wake_{context_.interrupt};
+    pg::Session session_;
+    std::unique_ptr<control::Lease> lease_;
+    Millis pause_ = first_pause;
+    std::string stream_name_; // under which the other database keeps its record
+};
+
+} // namespace
+
+void follow(Context& context, std::string const& service, SyncOptions const& options, SyncEvents const& events,
+            std::unique_ptr<control::Lease> lease, SyncOutcome& outcome) {
+    Following{context, service, options, events, std::move(lease), outcome}.run();
+}
+
+} // namespace pgcarve::run

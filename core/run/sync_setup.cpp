@@ -1,0 +1,187 @@
+#include "run/sync_setup.hpp"
+
+#include <fmt/format.h>
+
+#include "catalog/foundation.hpp"
+#include "catalog/reader.hpp"
+#include "ddl/target.hpp"
+#include "mirror/throttle.hpp"
+#include "pg/replication.hpp"
+#include "pg/wake.hpp"
+#include "plan/database.hpp"
+#include "plan/ownership.hpp"
+#include "plan/split.hpp"
+#include "plan/sync.hpp"
+#include "run/executor.hpp"
+#include "run/route.hpp"
+#include "run/sync_target.hpp"
+#include "sync/stream.hpp"
+
+namespace pgcarve::run {
+
+using base::Error;
+using base::Exit;
+using cutover::Event;
+using cutover::Phase;
+using sql::Sql;
+
+namespace {
+
+void require_versions(pg::Session const& source, pg::Session const& target) {
+    if (target.server_version() / 10000 < source.server_version() / 10000)
+        throw Error{Exit::needs_decision, "target-too-old",
+                    fmt::format("the target runs PostgreSQL {}, the source {}", target.server_version() / 10000, source.server_version() / 10000),
+                    "the target has to be of the same version or a later one"};
+}
+
+void require_logical(pg::Session& source) {
+    auto const level = source.one(Sql{"SELECT current_setting('wal_level') AS v"}).text("v");
+    if (level != "logical")
+        throw Error{Exit::needs_decision, "wal-level", fmt::format("wal_level of the source is {}", level),
+                    "ALTER SYSTEM SET wal_level = 'logical', then restart the source; nothing was touched"};
+}
+
+long long copied_rows(pg::Session& target, std::string const& stream) {
+    return target.one(Sql{"SELECT coalesce(sum(row_count), 0)::bigint AS n FROM pgcarve.chunk WHERE stream = "}.bind(stream)).integer("n");
+}
+
+// The tables are there by now: what refuses writes to them is made of what they are.
+model::Step locks_step(model::Step step, std::string const& service, model::Setup const& setup, pg::Session& other) {
+    step.sql.push_back(plan::record_authority(*setup.database, service, cutover::Authority::shared));
+    for (auto const& lock : plan::other_locks(service, setup, catalog::read_catalog(other))) {
+        auto const install = mirrorgen::install(lock, true);
+        auto const drop = mirrorgen::drop(lock);
+        step.sql.insert(step.sql.end(), install.begin(), install.end());
+        step.undo.insert(step.undo.end(), drop.begin(), drop.end());
+    }
+    return step;
+}
+
+// The steps that are code: what they need, but for the way, which the setup says.
+struct Work {
+    Context& context;
+    pg::Session& session;
+    SyncOptions const& options;
+    SyncEvents const& events;
+    SyncOutcome& outcome;
+    int wake_fd;
+
+    void set_position(Route const& way) const;
+    void copy(Route const& way) const;
+};
+
+void Work::set_position(Route const& way) const {
+    pg::Session target{way.target("sync")};
+    sync::prepare_target(target);
+    auto const slot = session.maybe_one(Sql{"SELECT confirmed_flush_lsn::text AS lsn FROM pg_replication_slots WHERE slot_name = "}.bind(way.name));
+    if (!slot)
+        slot_lost(way);
+    auto const identity = pg::Replication{{.dsn = way.source_dsn, .purpose = "identify", .wake_fd = wake_fd}}.identify();
+    sync::set_position(target, way.name, *base::Lsn::parse(slot->text("lsn")), identity.system_id);
+}
+
+void Work::copy(Route const& way) const {
+    auto const catalog = catalog::read_catalog(session);
+    auto const tables = read_mapping(way, session);
+    sync::CopySettings settings{.stream = way.name, .source = way.source("copy"), .target = way.target("copy"), .workers = options.workers};
+    for (auto const& table : tables.tables()) {
+        auto const* const found = catalog.find(table.source);
+        settings.estimated_rows.push_back(found != nullptr ? found->estimated_rows : 0);
+    }
+    sync::Copy copy{settings, tables};
+    sync::Copy::Events copy_events;
+    pg::Session target{way.target("sync")};
+    auto const before = copied_rows(target, way.name); // by earlier runs
+    copy_events.progress = [&](sync::CopyProgress const& progress) {
+        outcome.rows = progress.rows - before;
+        events.copy(progress);
+    };
+    copy_events.throttled = [&] { return mirror::throttle_reason(session, context.map.throttle); };
+    copy_events.after_range = [&] { context.failpoints.hit("sync/range"); };
+    std::unique_ptr<sync::Stream> stream;
+    copy.run([&] { return open_stream(context, way, tables, wake_fd); }, stream, context.interrupt, copy_events);
+    outcome.transactions += stream->counts().transactions;
+    stream->stop();
+}
+
+} // namespace
+
+PlannedSync plan_sync_now(Context& context, std::string const& name, pg::Session& source, pg::Session& target,
+                          std::optional<control::ServiceState> const& state) {
+    auto const& service = context.service(name);
+    require_versions(source, target);
+    require_logical(source);
+    auto const catalog = catalog::read_catalog(source);
+    PlannedSync made;
+    bool const split = state && state->phase == Phase::schema_live;
+    if (split) {
+        made.setup = *state->setup;
+    } else {
+        auto const ownership = plan::resolve(context.map, catalog);
+        plan::require_valid(ownership);
+        made.setup = plan::setup_of(context.map, service, ownership, catalog);
+    }
+    made.setup.database = plan::database_setup(service, made.setup, split ? cutover::Authority::schema : cutover::Authority::shared);
+    std::vector<base::Oid> oids;
+    for (auto const& pair : made.setup.database->tables) {
+        auto const* const table = catalog.find(pair.source);
+        if (table == nullptr)
+            throw Error{Exit::needs_decision, "table-gone", fmt::format("table {} is not there any more", pair.source.display()),
+                        fmt::format("look with `pgcarve status {}`; nothing was touched", name)};
+        oids.push_back(table->oid);
+    }
+    auto const foundation = catalog::read_foundation(source, oids);
+    auto const there = catalog::read_catalog(target);
+    auto const foundation_there = catalog::read_foundation_like(target, foundation);
+    made.plan = plan::plan_sync(service, *made.setup.database, {catalog, foundation, there, foundation_there});
+    for (auto const& pair : made.setup.database->tables) {
+        if (there.find(pair.target) != nullptr && !target.one(ddl::is_empty_statement(pair.target)).boolean("empty"))
+            made.plan.notices.push_back({true, pair.target.display(), "holds rows in the other database already",
+                                         fmt::format("empty it if they are of no use: TRUNCATE {};", pair.target.quoted())});
+    }
+    return made;
+}
+
+void set_up_sync(Context& context, std::string const& service, SyncOptions const& options, SyncEvents const& events, pg::Session& session,
+                 control::Lease const& lease, std::optional<control::Attempt> const& open, PlannedSync const& planned, Phase phase,
+                 SyncOutcome& outcome) {
+    control::Store store{session};
+    control::Attempt attempt;
+    model::Setup setup;
+    if (!open) {
+        setup = planned.setup;
+        pg::Transaction transaction{session};
+        attempt = store.begin_attempt(lease, planned.plan);
+        transaction.commit();
+    } else {
+        attempt = *open;
+        if (open->done.contains("phase:copying")) {
+            setup = *store.service(service)->setup;
+        } else { // it stopped before its setup was stored
+            pg::Session target{other_database(context, service, "plan")};
+            setup = plan_sync_now(context, service, session, target, store.service(service)).setup;
+        }
+    }
+    auto const way = route(context, service, *setup.database, false);
+    pg::WakeFd const wake{context.interrupt};
+    Work const work{context, session, options, events, outcome, wake.get()};
+    Executor executor{context, session, lease, std::move(attempt)};
+    executor.inside("phase:copying", [&](model::Step const&) {
+        store.advance(lease, Event::sync, phase);
+        store.save_setup(lease, setup);
+    });
+    executor.alone("slot", [&](model::Step const&) { make_slot(context, way, session); });
+    executor.alone("position", [&](model::Step const&) { work.set_position(way); });
+    executor.alone("target", [&](model::Step const& step) {
+        context.events.info(step.id);
+        TargetSteps steps{way.target("sync"), way.name};
+        auto const guard = context.interrupt.on_request([&steps] { steps.cancel(); });
+        steps.run(step.id == "target:locks" ? locks_step(step, service, setup, steps.session()) : step, announce_wait(context, step.id));
+    });
+    executor.alone("copy", [&](model::Step const&) { work.copy(way); });
+    executor.inside("phase:syncing", [&](model::Step const&) { store.advance(lease, Event::copied, Phase::copying); });
+    executor.run();
+    executor.finish({{"rows", outcome.rows}});
+}
+
+} // namespace pgcarve::run
