@@ -18,7 +18,7 @@ base::Exit run_move(cutover::Event event, MoveOptions const& options, Context& c
         throw base::Error{base::Exit::usage, "reason-needed", "--override needs --reason",
                           "add --reason \"why it may be overridden\": it is recorded and shown for ever"};
     RunContext run{context};
-    run::MoveRequest request{.service = options.service, .event = event};
+    run::MoveRequest request{.service = options.service, .event = event, .overrides = {}, .dry_run = options.consent.dry_run};
     for (auto const& condition : options.overrides)
         request.overrides[condition] = options.reason;
     std::optional<base::Exit> said;
@@ -43,7 +43,7 @@ void declare(Registry& registry, cutover::Event event, VerbText text) {
 void register_cutover(Registry& registry) {
     declare(registry, cutover::Event::cutover,
             {.name = "cutover",
-             .summary = "move authority to the service's schema, in one transaction, when the gate is open",
+             .summary = "move authority to the service's schema, or to its database, when the gate is open",
              .examples = {"pgcarve cutover checkout --dry-run", "pgcarve cutover checkout --yes",
                           "pgcarve cutover checkout --override window --reason \"agreed with the owner\" --yes"},
              .details = "Exit code 1: the gate is closed, nothing was touched. A cutover that cannot keep its write block\n"
@@ -53,7 +53,7 @@ void register_cutover(Registry& registry) {
 void register_rollback(Registry& registry) {
     declare(registry, cutover::Event::rollback,
             {.name = "rollback",
-             .summary = "move authority back to the shared schema; nothing written since is lost",
+             .summary = "move authority back to where it came from; nothing written since is lost",
              .examples = {"pgcarve rollback checkout --dry-run", "pgcarve rollback checkout --yes"},
              .details = "The way back needs no window and no run of verifications, but no open finding either."});
 }

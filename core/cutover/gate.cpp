@@ -88,7 +88,7 @@ Condition transactions(GateQuestion const& q, GateFacts const& f) {
 Condition write_block(GateQuestion const& q, GateFacts const& f) {
     auto const limit = base::format_duration(q.limits.max_write_block);
     if (!f.predicted_write_block)
-        return unknown("write_block", limit, "");
+        return unknown("write_block", limit, q.hop == Hop::database ? fmt::format("it is known while `pgcarve sync {}` runs and keeps up", f.service) : "");
     bool const ok = *f.predicted_write_block <= q.limits.max_write_block;
     return {"write_block", judged(ok), fmt::format("predicted {}", base::format_duration(*f.predicted_write_block)), limit,
             ok ? "" : "try at a quieter time, or raise max_write_block", {}};
@@ -130,8 +130,11 @@ model::Gate evaluate(GateQuestion const& q, GateFacts const& f) {
     }
     if (compares) {
         all.push_back(findings(f));
-        all.push_back(none_of("schema", f.drift, "both sides and the mirror are as they were made", "unchanged",
-                              fmt::format("run `pgcarve split {}`: it brings both sides back in step", f.service)));
+        all.push_back(q.hop == Hop::schema
+                          ? none_of("schema", f.drift, "both sides and the mirror are as they were made", "unchanged",
+                                    fmt::format("run `pgcarve split {}`: it brings both sides back in step", f.service))
+                          : none_of("schema", f.drift, "both sides have the same tables, and the follower refuses other writers", "unchanged",
+                                    fmt::format("run `pgcarve sync {}`: it names the change and the SQL for the other side", f.service)));
     }
     if (q.hop == Hop::database && !q.rollback) {
         all.push_back(none_of("crossings", f.undecided_crossings, "all decided", "all decided",
@@ -142,8 +145,9 @@ model::Gate evaluate(GateQuestion const& q, GateFacts const& f) {
     all.push_back(none_of("role", f.role_lacks, "can do its work", "can do its work",
                           fmt::format("run `pgcarve doctor {}`", f.service)));
     if (compares) {
-        all.push_back(none_of("reverse", f.reverse_lacks, "installed; proven with a canary inside the switch", "ready",
-                              fmt::format("run `pgcarve doctor {}`", f.service)));
+        all.push_back(none_of("reverse", f.reverse_lacks,
+                              q.hop == Hop::schema ? "installed; proven with a canary inside the switch" : "possible; proven with a canary before the fence",
+                              "ready", fmt::format("run `pgcarve doctor {}`", f.service)));
     }
     if (q.hop == Hop::database) {
         all.push_back(lag(q, f));

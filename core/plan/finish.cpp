@@ -58,21 +58,12 @@ Step replace(ViewDefinition const& view, Setup const& setup) {
             {}};
 }
 
-// Mirrors and fences of tables that still exist on both sides; those of a table that is gone went with it.
-std::vector<PairMachinery> droppable(std::string const& service, Setup setup, Catalog const& catalog) {
-    auto const known = with_targets(catalog, setup.tables);
-    std::erase_if(setup.tables, [&](model::TablePair const& p) {
-        return known.find(p.source) == nullptr || known.find(p.target) == nullptr;
-    });
-    return machinery(service, setup, known);
-}
-
 } // namespace
 
 Plan plan_cancel(std::string const& service, Setup const& setup, Catalog const& catalog) {
     Plan plan{service, "cancel", setup.tables, {}, {}, {}};
     if (setup.strategy == model::Strategy::copy) {
-        plan.steps = drop_steps(droppable(service, setup, catalog));
+        plan.steps = drop_steps(existing_machinery(service, setup, catalog));
         Step drop{"drop:tables", {}, "ACCESS EXCLUSIVE on the copies, and on tables that a foreign key of theirs refers to",
                   fmt::format("the copies in schema {} are dropped; the originals are not touched", setup.schema), {}};
         std::string tables;
@@ -116,7 +107,7 @@ Plan plan_complete(std::string const& service, Setup const& setup, Catalog const
     plan.steps = move_incoming_keys(setup, catalog);
     for (auto const& view : views)
         plan.steps.push_back(view.materialized ? rebuild(view, setup) : replace(view, setup));
-    for (auto const& step : drop_steps(droppable(service, setup, catalog)))
+    for (auto const& step : drop_steps(existing_machinery(service, setup, catalog)))
         append(retire.sql, step.sql);
     append(retire.sql, retire_statements(setup, catalog));
     for (auto const& pair : setup.tables) {

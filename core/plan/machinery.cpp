@@ -146,6 +146,12 @@ std::vector<PairMachinery> machinery(std::string const& service, Setup const& se
     return all;
 }
 
+std::vector<PairMachinery> existing_machinery(std::string const& service, Setup setup, Catalog const& catalog) {
+    auto const known = with_targets(catalog, setup.tables);
+    std::erase_if(setup.tables, [&](TablePair const& p) { return known.find(p.source) == nullptr || known.find(p.target) == nullptr; });
+    return machinery(service, setup, known);
+}
+
 std::vector<Step> install_steps(std::vector<PairMachinery> const& all, Setup const& setup) {
     std::vector<Step> steps;
     for (auto const& one : all) {

@@ -40,6 +40,9 @@ struct PairMachinery {
 [[nodiscard]] std::vector<PairMachinery> machinery(std::string const& service, model::Setup const& setup,
                                                    model::Catalog const& catalog);
 
+// That of tables which still exist on both sides; that of a table that is gone went with it.
+[[nodiscard]] std::vector<PairMachinery> existing_machinery(std::string const& service, model::Setup setup, model::Catalog const& catalog);
+
 // One step a table: "mirror:NAME", installing both directions with the shared side as the authority.
 [[nodiscard]] std::vector<model::Step> install_steps(std::vector<PairMachinery> const& all, model::Setup const& setup);
 

@@ -8,7 +8,9 @@
 #include "control/migrations.hpp"
 #include "plan/authority.hpp"
 #include "run/executor.hpp"
+#include "run/database_move.hpp"
 #include "run/facts.hpp"
+#include "run/move_parts.hpp"
 #include "run/switch.hpp"
 #include "run/verification.hpp"
 
@@ -21,12 +23,6 @@ using cutover::Phase;
 using nlohmann::json;
 
 namespace {
-
-// The limits of a service that is no longer in pgcarve.toml are the defaults.
-model::Limits limits_of(Context const& context, std::string const& service) {
-    auto const* const section = context.map.service(service);
-    return section != nullptr ? section->limits : model::Limits{};
-}
 
 struct Judged {
     model::Gate gate;
@@ -61,10 +57,10 @@ public:
     MoveOutcome run() {
         control::require_current(session_, control::embedded_migrations());
         auto const guard = context_.interrupt.on_request([this] { session_.cancel(); });
-        check_overrides();
+        check_overrides(request_);
         auto const before = state();
         auto open = control::Store{session_}.open_attempt(request_.service);
-        check_open(open);
+        require_own_attempt(open, verb_, request_.service);
         if (before.phase == to_ && !open && was_last(verb_))
             return already();
         if (before.phase != from_ && !(open && before.phase == to_))
@@ -114,26 +110,6 @@ private:
                         fmt::format("run `pgcarve split {}` first", request_.service)};
         }
         return *std::move(found);
-    }
-
-    void check_overrides() const {
-        auto const ids = cutover::condition_ids();
-        for (auto const& [id, reason] : request_.overrides) {
-            if (std::ranges::find(ids, id) == ids.end())
-                throw Error{Exit::usage, "unknown-condition", fmt::format("the gate has no condition \"{}\"", id),
-                            fmt::format("`pgcarve status {}` lists them", request_.service)};
-            if (reason.empty())
-                throw Error{Exit::usage, "reason-needed", fmt::format("overriding \"{}\" needs a reason", id),
-                            "add --reason \"why it may be overridden\": it is recorded and shown for ever"};
-        }
-    }
-
-    void check_open(std::optional<control::Attempt> const& open) const {
-        if (open && open->verb != verb_)
-            throw Error{Exit::needs_decision, "attempt-open",
-                        fmt::format("a {} of {} was interrupted after {} of {} steps", open->verb, request_.service,
-                                    open->done.size(), open->plan.steps.size()),
-                        fmt::format("run `{}` to finish it", rerun_command(open->verb, request_.service))};
     }
 
     bool was_last(std::string const& verb) {
@@ -186,7 +162,7 @@ private:
     void execute(control::Lease const& lease, control::Attempt attempt) {
         Executor executor{context_, session_, lease, std::move(attempt)};
         executor.alone(plan::switch_step, [&](model::Step const& step) { perform(lease, executor, step); });
-        executor.alone("hook", [&](model::Step const&) { run_hook(); });
+        executor.alone("hook", [&](model::Step const&) { run_move_hook(context_, request_.event, request_.service, to_); });
         try {
             executor.run();
         } catch (Error const& e) {
@@ -217,11 +193,7 @@ private:
             perform_switch(context_, session_, what, verb_, [&](SwitchTiming const& timing) {
                 control::Store store{session_};
                 store.advance(lease, request_.event, from_);
-                for (auto const& [condition, reason] : request_.overrides) {
-                    auto const at = std::ranges::find(result_.gate.conditions, condition, &model::Condition::id);
-                    if (at != result_.gate.conditions.end() && at->overridden)
-                        store.record_override(lease, verb_, condition, reason, at->observed);
-                }
+                record_overrides(store, lease, request_, result_.gate);
                 store.step_done(lease, attempt, step.id,
                                 {{"write_block_ms", timing.write_block_ms},
                                  {"worst_try_ms", std::max(timing.worst_try_ms, timing.write_block_ms)},
@@ -231,16 +203,6 @@ private:
             attempt.done.erase(step.id);
             throw;
         }
-    }
-
-    void run_hook() {
-        auto const& command = request_.event == Event::cutover ? context_.map.hooks.on_cutover : context_.map.hooks.on_rollback;
-        if (!command)
-            return;
-        context_.events.info("hook: " + *command);
-        auto const failed = context_.run_hook(*command, request_.service, std::string{cutover::text(to_)});
-        if (!failed.empty())
-            context_.events.warn(fmt::format("the hook failed ({}); authority has moved all the same", failed));
     }
 
     void undo(control::Lease const& lease, control::Attempt const& attempt, std::string const& why) {
@@ -287,7 +249,7 @@ private:
 } // namespace
 
 MoveOutcome move_authority(Context& context, MoveRequest const& request, Confirm const& confirm) {
-    return Move{context, request, confirm}.run();
+    return concerns_database(context, request) ? move_database(context, request, confirm) : Move{context, request, confirm}.run();
 }
 
 model::Gate gate_now(Context& context, pg::Session& session, control::ServiceState const& state,

@@ -1,4 +1,5 @@
-// Cutover and rollback of the schema hop: gate, plan, consent, switch, tidy up.
+// Cutover and rollback: gate, plan, consent, switch, tidy up. This is the schema hop; run/database_move.hpp the other one,
+// to which move_authority() hands over.
 #pragma once
 
 #include <functional>
@@ -20,6 +21,7 @@ struct MoveRequest {
     std::string service;
     cutover::Event event = cutover::Event::cutover; // cutover or rollback
     std::map<std::string, std::string> overrides;   // condition -> reason
+    bool dry_run = false; // Confirm will say no: nothing is touched to answer the gate's questions either
 };
 
 struct MoveOutcome {

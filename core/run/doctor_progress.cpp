@@ -8,6 +8,7 @@
 #include "control/migrations.hpp"
 #include "run/doctor_parts.hpp"
 #include "run/facts.hpp"
+#include "run/route.hpp"
 #include "run/sync.hpp"
 #include "run/verification.hpp"
 
@@ -194,12 +195,15 @@ void leftovers(Examination& exam, Case const& one) {
 }
 
 void streamed(Examination& exam, Case const& one) {
-    if (!one.streams() || one.attempt_open)
+    if (!one.streams() || one.attempt_open || one.state->phase == Phase::completed)
         return;
     auto const& name = one.service->name;
+    auto const& database = *one.state->setup->database;
+    bool const back = one.state->phase == Phase::database_live;
     exam.check("slot", name, "the source keeps the log that the stream needs", [&] {
-        auto const& slot = one.state->setup->database->name;
-        auto const found = sync_lag(exam.session, slot);
+        auto const& slot = back ? database.back_name() : database.name;
+        auto other = back ? std::optional<pg::Session>{std::in_place, other_database(exam.context, name, "doctor")} : std::nullopt;
+        auto const found = sync_lag(other ? *other : exam.session, slot);
         if (found && found->wal_status != "lost" && found->wal_status != "unreserved")
             return;
         bool const late = found && found->wal_status == "unreserved"; // a checkpoint may remove it
@@ -209,8 +213,9 @@ void streamed(Examination& exam, Case const& one) {
                   .message = !found ? "the slot is not there any more: what was written since cannot be streamed"
                              : late ? "the slot is about to lose log that the stream still needs"
                                     : "the slot has lost log that the stream still needs",
-                  .hint = late ? fmt::format("pgcarve sync {0} --until-caught-up, and raise max_slot_wal_keep_size", name)
-                               : fmt::format("pgcarve cancel {0}, then pgcarve sync {0}", name)});
+                  .hint = late   ? fmt::format("pgcarve sync {0} --until-caught-up, and raise max_slot_wal_keep_size", name)
+                          : back ? fmt::format("there is no way back any more: pgcarve complete {} ends the hop", name)
+                                 : fmt::format("pgcarve cancel {0}, then pgcarve sync {0}", name)});
     });
 }
 

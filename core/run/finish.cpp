@@ -7,6 +7,7 @@
 #include "catalog/reader.hpp"
 #include "control/migrations.hpp"
 #include "plan/finish.hpp"
+#include "run/database_finish.hpp"
 #include "run/executor.hpp"
 #include "run/sync.hpp"
 #include "run/verification.hpp"
@@ -71,6 +72,8 @@ public:
             return done_before(Phase::completed);
         if (open && open->verb != verb_)
             interrupted(*open);
+        if (now && now->setup && now->setup->database && (open || now->phase == Phase::database_live))
+            return complete_database(context_, *now, confirm_);
         if (!open && (!now || now->phase != Phase::schema_live))
             wrong_phase(now, "`complete` retires the old side after a cutover");
         auto plan = open ? open->plan : plan::plan_complete(service_, current_names(*now), catalog::read_catalog(session_), view_definitions(*now));
@@ -103,7 +106,9 @@ public:
         if (!now->hold_over)
             throw Error{Exit::findings, "hold-not-over", fmt::format("the old tables of {} are held until {}", service_, *now->hold_until),
                         "wait, or shorten `hold` before `complete`; nothing was touched"};
-        auto plan = open ? open->plan : plan::plan_purge(service_, *now->setup, catalog::read_catalog(session_));
+        auto plan = open                   ? open->plan
+                    : now->setup->database ? database_purge_plan(session_, *now)
+                                           : plan::plan_purge(service_, *now->setup, catalog::read_catalog(session_));
         if (!confirm_(plan))
             return {.confirmed = false};
         control::Lease const lease{context_.shared("lease"), service_, verb_, context_.operator_name};

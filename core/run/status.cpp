@@ -11,7 +11,7 @@
 #include "run/authority.hpp"
 #include "run/executor.hpp"
 #include "run/facts.hpp"
-#include "run/sync.hpp"
+#include "run/status_parts.hpp"
 #include "run/verification.hpp"
 
 namespace pgcarve::run {
@@ -82,9 +82,9 @@ private:
         } else if (state.phase == Phase::backfilling) {
             status.copy = progress(state);
             status.next = fmt::format("pgcarve split {}", state.name);
-        } else if ((state.phase == Phase::copying || state.phase == Phase::syncing) && state.setup->database) {
+        } else if (state.setup->database && state.phase != Phase::completed) {
             status.hop = "database";
-            stream(state, status);
+            show_stream(context_, session_, state, catalog(), status);
         } else if (state.phase == Phase::completed) {
             status.next = !state.hold_until ? "nothing"
                           : state.hold_over ? fmt::format("pgcarve complete {} --purge", state.name)
@@ -106,22 +106,7 @@ private:
     void two_sides(control::ServiceState const& state, model::ServiceStatus& status) {
         auto const setup = current_names(state);
         auto const history = control::Store{session_}.history(state.name, service_signature(setup, catalog()));
-        if (history.agreed_for)
-            status.window.elapsed_seconds = history.agreed_for->count() / 1000;
-        if (history.last) {
-            model::VerificationSummary last;
-            last.verdict = history.last->verdict == "clean"       ? model::Verdict::clean
-                           : history.last->verdict == "different" ? model::Verdict::different
-                                                                  : model::Verdict::incomplete;
-            last.time = history.last_at.value_or("");
-            last.age_seconds = static_cast<double>(history.last->age.count()) / 1000.0;
-            last.clean_in_a_row = history.clean_runs;
-            last.id = history.last_id;
-            last.mode = history.last->full ? "full" : "incremental";
-            last.rows = history.last_rows;
-            last.differences = history.last_differences;
-            status.last_verification = last;
-        }
+        show_history(history, status);
         bool const forth = state.phase == Phase::dual_writing;
         status.gate = gate_now(context_, session_, state, catalog(), forth ? Event::cutover : Event::rollback);
         status.drift = drift(setup, catalog(), state.authority);
@@ -133,31 +118,6 @@ private:
             status.next = fmt::format("pgcarve cutover {}", state.name);
         else
             status.next = first_hint(status.gate, state.name);
-    }
-
-    void stream(control::ServiceState const& state, model::ServiceStatus& status) {
-        auto const slot = sync_lag(session_, state.setup->database->name);
-        if (slot) {
-            status.lag.bytes = slot->bytes;
-            if (slot->bytes == 0)
-                status.lag.seconds = 0.0;
-        }
-        if (!slot && state.phase == Phase::syncing)
-            status.next = fmt::format("slot {} is gone: pgcarve cancel {}, then sync it again", state.setup->database->name, state.name);
-        else if (slot && slot->wal_status == "lost")
-            status.next = fmt::format("slot {} has lost the log it needs: pgcarve cancel {}, then sync it again", state.setup->database->name, state.name);
-        else if (control::Store{session_}.lease_holder(state.name))
-            status.next = "nothing: the sync runs";
-        else
-            status.next = fmt::format("pgcarve sync {}", state.name);
-    }
-
-    static std::string first_hint(model::Gate const& gate, std::string const& service) {
-        for (auto const& condition : gate.conditions) {
-            if (condition.state != model::ConditionState::pass && !condition.hint.empty())
-                return fmt::format("{} ({})", condition.hint, condition.id);
-        }
-        return fmt::format("pgcarve verify {}", service);
     }
 
     model::CopyProgress progress(control::ServiceState const& state) {

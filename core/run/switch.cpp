@@ -46,10 +46,7 @@ public:
             return false;
         }
         context_.failpoints.hit(verb_ + "/switch/locked");
-        session_.run(fmt::format("SET LOCAL lock_timeout = {}; SET LOCAL statement_timeout = {}",
-                                 std::min(what_.max_write_block, longest_lock_timeout).count(),
-                                 what_.max_write_block.count()));
-        if (!flip(asked)) {
+        if (!flip(context_, session_, what_.statements, what_.max_write_block, asked)) {
             transaction.abort();
             timing.worst_try_ms = std::max(timing.worst_try_ms, milliseconds_since(asked));
             return false;
@@ -67,27 +64,6 @@ public:
     }
 
 private:
-    // One round trip for all of them: writers wait meanwhile. False: a lock beyond the tables' own was not free.
-    bool flip(Clock::time_point asked) {
-        std::string batch;
-        for (auto const& statement : what_.statements)
-            batch += statement + ";\n";
-        try {
-            if (!batch.empty())
-                session_.run(batch);
-            return true;
-        } catch (pg::SqlError const& e) {
-            context_.interrupt.check();
-            if (e.sqlstate() == pg::sqlstate::lock_not_available || e.sqlstate() == pg::sqlstate::deadlock_detected)
-                return false;
-            if (e.sqlstate() == pg::sqlstate::query_canceled)
-                write_block_exceeded(milliseconds_since(asked), what_.max_write_block);
-            throw Error{Exit::needs_decision, "switch-refused", fmt::format("the switch was rolled back: {}", e.message()),
-                        "nothing was changed; `pgcarve doctor` shows what is wrong with the other direction"}
-                .with("sqlstate: " + e.sqlstate());
-        }
-    }
-
     Context& context_;
     pg::Session& session_;
     Switch const& what_;
@@ -104,6 +80,26 @@ void write_block_exceeded(double so_far_ms, base::Millis limit) {
     throw Error{Exit::unavailable, "write-block-exceeded",
                 fmt::format("the switch had kept writers waiting for {:.0f} ms, the limit is {}", so_far_ms, base::format_duration(limit)),
                 "nothing was changed; try at a quieter time, or raise max_write_block"};
+}
+
+bool flip(Context& context, pg::Session& session, std::vector<std::string> const& statements, Millis max_write_block, SwitchClock::time_point asked) {
+    auto batch = fmt::format("SET LOCAL lock_timeout = {}; SET LOCAL statement_timeout = {};\n", std::min(max_write_block, longest_lock_timeout).count(),
+                             max_write_block.count());
+    for (auto const& statement : statements)
+        batch += statement + ";\n";
+    try {
+        session.run(batch);
+        return true;
+    } catch (pg::SqlError const& e) {
+        context.interrupt.check();
+        if (e.sqlstate() == pg::sqlstate::lock_not_available || e.sqlstate() == pg::sqlstate::deadlock_detected)
+            return false;
+        if (e.sqlstate() == pg::sqlstate::query_canceled)
+            write_block_exceeded(milliseconds_since(asked), max_write_block);
+        throw Error{Exit::needs_decision, "switch-refused", fmt::format("the switch was rolled back: {}", e.message()),
+                    "nothing was changed; `pgcarve doctor` shows what is wrong with the other direction"}
+            .with("sqlstate: " + e.sqlstate());
+    }
 }
 
 bool lock_writers(pg::Transaction& transaction, std::vector<sql::QName> const& tables, bool renames, Millis lock_timeout,

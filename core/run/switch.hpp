@@ -39,7 +39,7 @@ struct SwitchTiming {
 SwitchTiming perform_switch(Context& context, pg::Session& session, Switch const& what, std::string const& verb,
                             std::function<void(SwitchTiming const&)> const& record);
 
-// --- the same two parts for a switch between two servers (run/database_switch.hpp)
+// --- the parts of it, for a switch between two servers (run/database_switch.hpp)
 
 using SwitchClock = std::chrono::steady_clock;
 
@@ -52,6 +52,11 @@ using SwitchClock = std::chrono::steady_clock;
 // `observer`: a session of the server where the lock is.
 SwitchTiming keep_trying(Context& context, pg::Session& observer, std::vector<sql::QName> const& tables, base::Millis max_write_block,
                          std::string const& verb, std::function<bool(base::Millis lock_timeout, SwitchTiming& timing)> const& attempt);
+
+// Runs the statements in one round trip: writers wait meanwhile. False: a lock beyond the tables' own was not free, and the
+// transaction is of no use any more. Throws "write-block-exceeded", "switch-refused". `asked`: when writers began to wait.
+[[nodiscard]] bool flip(Context& context, pg::Session& session, std::vector<std::string> const& statements, base::Millis max_write_block,
+                        SwitchClock::time_point asked);
 
 [[nodiscard]] double milliseconds_since(SwitchClock::time_point start);
 [[noreturn]] void write_block_exceeded(double so_far_ms, base::Millis limit);

@@ -16,7 +16,8 @@ using cutover::Phase;
 
 model::Setup current_names(control::ServiceState const& state) {
     auto setup = state.setup.value_or(model::Setup{});
-    bool const aside = setup.legacy == model::Legacy::view && setup.strategy == model::Strategy::copy && state.authority == Authority::schema;
+    bool const behind = state.authority == Authority::schema || (state.authority == Authority::database && state.base_phase == Phase::schema_live);
+    bool const aside = setup.legacy == model::Legacy::view && setup.strategy == model::Strategy::copy && behind;
     return aside ? plan::with_held_names(std::move(setup)) : setup;
 }
 
