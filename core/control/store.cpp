@@ -229,8 +229,12 @@ void Store::step_undone(Lease const& lease, Attempt const& attempt, std::string 
 }
 
 void Store::note(Lease const& lease, std::string const& verb, std::string const& step, json const& detail) {
+    note(lease.service(), lease.operator_name(), verb, step, detail);
+}
+
+void Store::note(std::string const& service, std::string const& operator_name, std::string const& verb, std::string const& step, json const& detail) {
     session_.query(Sql{"INSERT INTO pgcarve.journal (service, verb, step, state, detail, operator) VALUES ("}
-                       .bind(lease.service())
+                       .bind(service)
                        .add(", ")
                        .bind(verb)
                        .add(", ")
@@ -238,7 +242,7 @@ void Store::note(Lease const& lease, std::string const& verb, std::string const&
                        .add(", 'note', ")
                        .bind(detail.dump())
                        .add("::jsonb, ")
-                       .bind(lease.operator_name())
+                       .bind(operator_name)
                        .add(")"));
 }
 

@@ -122,6 +122,8 @@ public:
     [[nodiscard]] nlohmann::json step_detail(Attempt const& attempt, std::string const& step);
     void step_undone(Lease const& lease, Attempt const& attempt, std::string const& step);
     void note(Lease const& lease, std::string const& verb, std::string const& step, nlohmann::json const& detail);
+    // Takes no lease: of what was done beside a process that holds it.
+    void note(std::string const& service, std::string const& operator_name, std::string const& verb, std::string const& step, nlohmann::json const& detail);
     [[nodiscard]] std::vector<JournalLine> journal(std::string const& service, int newest);
 
     // --- backfill marks

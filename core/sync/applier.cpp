@@ -98,17 +98,91 @@ void Applier::apply_rows(Batch const& batch) {
         for (auto const* change : changes)
             replay(*change);
     }
-    if (!batch.complete)
+    note_touched(changes);
+    if (!batch.complete) {
         target_.run("RELEASE SAVEPOINT pgcarve_batch");
+        write_touched();
+    }
     applied_.changes += static_cast<long long>(changes.size());
 }
 
+// A transaction's pieces come before its end is known. No log gets that far.
+constexpr auto unknown_position = "FFFFFFFF/FFFFFFFF";
+
+void Applier::note_touched(std::vector<Change const*> const& changes) {
+    for (auto const* const change : changes) {
+        if (xids_.empty() || xids_.back() != change->xid)
+            xids_.push_back(change->xid);
+        if (change->kind == Kind::truncate)
+            truncated_.insert(change->truncated->begin(), change->truncated->end());
+        else
+            touched_.try_emplace(change->table, mapping_.tables()[change->table]).first->second.add(*change);
+    }
+}
+
+void Applier::add_touched(std::vector<pg::TextArray>& to) {
+    pg::TextArray tables;
+    pg::TextArray xids;
+    pg::TextArray keys;
+    std::string all = "{";
+    for (auto const xid : xids_)
+        all += (all.size() > 1 ? "," : "") + std::to_string(xid.value);
+    all += "}";
+    for (auto const number : truncated_) {
+        tables.add(mapping_.tables()[number].source.quoted());
+        xids.add(all);
+        keys.add_null();
+        touched_.erase(number);
+    }
+    for (auto const& [number, table] : touched_) {
+        tables.add(table.table().source.quoted());
+        xids.add(all);
+        keys.add(table.keys());
+    }
+    to.push_back(std::move(tables));
+    to.push_back(std::move(xids));
+    to.push_back(std::move(keys));
+    touched_.clear();
+    truncated_.clear();
+    xids_.clear();
+}
+
+void Applier::write_touched() {
+    if (xids_.empty())
+        return;
+    std::vector<pg::TextArray> parameters(2);
+    parameters[0].add(stream_);
+    parameters[1].add(unknown_position);
+    add_touched(parameters);
+    target_.execute("INSERT INTO pgcarve.touched (stream, at, source_table, xids, keys) SELECT $1[1], $2[1]::pg_catalog.pg_lsn, n.t, "
+                    "n.x::pg_catalog.int8[], n.k FROM ROWS FROM (pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5)) AS n (t, x, k)",
+                    parameters);
+    in_pieces_ = true;
+}
+
 void Applier::commit(Batch const& batch) {
-    sql::Sql mark{"UPDATE pgcarve.stream SET position = "};
-    mark.bind(batch.end.text()).add("::pg_catalog.pg_lsn, applied_at = pg_catalog.clock_timestamp(), "
-                                    "commit_time = timestamptz 'epoch' + ").bind(std::to_string(batch.commit_time.unix_micros()));
-    mark.add("::bigint * interval '1 microsecond' WHERE name = ").bind(stream_).add(" RETURNING name");
-    moved(mark);
+    std::vector<pg::TextArray> parameters(2);
+    parameters[0].add(stream_);
+    parameters[1].add(batch.end.text());
+    parameters[1].add(std::to_string(batch.commit_time.unix_micros()));
+    if (batch.marker)
+        parameters[1].add(*batch.marker);
+    else
+        parameters[1].add_null();
+    if (in_pieces_) {
+        write_touched();
+        target_.execute("UPDATE pgcarve.touched SET at = $2[1]::pg_catalog.pg_lsn WHERE stream = $1[1] AND at = 'FFFFFFFF/FFFFFFFF'", parameters);
+        in_pieces_ = false;
+    }
+    // One statement for all of it: small transactions are bound by their round trips.
+    add_touched(parameters);
+    if (target_.execute("WITH touched AS (INSERT INTO pgcarve.touched (stream, at, source_table, xids, keys) SELECT $1[1], "
+                        "$2[1]::pg_catalog.pg_lsn, n.t, n.x::pg_catalog.int8[], n.k FROM ROWS FROM (pg_catalog.unnest($3), "
+                        "pg_catalog.unnest($4), pg_catalog.unnest($5)) AS n (t, x, k)) "
+                        "UPDATE pgcarve.stream SET position = $2[1]::pg_catalog.pg_lsn, applied_at = pg_catalog.clock_timestamp(), "
+                        "commit_time = timestamptz 'epoch' + $2[2]::pg_catalog.int8 * interval '1 microsecond', marker = $2[3] WHERE name = $1[1]",
+                        parameters) != 1)
+        unknown_stream();
     open_ = false; // however it ends
     try {
         target_.commit();
@@ -126,17 +200,21 @@ void Applier::move(base::Lsn position) {
     mark.bind(position.text()).add("::pg_catalog.pg_lsn, applied_at = pg_catalog.clock_timestamp(), "
                                                        "commit_time = pg_catalog.clock_timestamp() WHERE name = ");
     mark.bind(stream_).add(" RETURNING name");
-    moved(mark);
+    if (!target_.value(mark))
+        unknown_stream();
 }
 
-void Applier::moved(sql::Sql const& mark) {
-    if (!target_.value(mark))
-        throw base::Error{base::Exit::needs_decision, "stream-unknown",
-                          fmt::format("the target knows nothing of stream {}: its position cannot be kept", stream_),
-                          "this is not the database the sync was set up with, or its schema pgcarve was removed"};
+void Applier::unknown_stream() const {
+    throw base::Error{base::Exit::needs_decision, "stream-unknown",
+                      fmt::format("the target knows nothing of stream {}: its position cannot be kept", stream_),
+                      "this is not the database the sync was set up with, or its schema pgcarve was removed"};
 }
 
 void Applier::abandon() {
+    touched_.clear();
+    truncated_.clear();
+    xids_.clear();
+    in_pieces_ = false;
     if (!open_)
         return;
     open_ = false;

@@ -4,6 +4,8 @@
 // rows as it should, the batch is undone to a savepoint and replayed change by change in the source's order: what then
 // still fails is a real difference ("target-differs", exit 5), and nothing of the batch stays.
 //
+// With them goes what they touched (touched.hpp), and pgcarve's own message when the batch ends at one.
+//
 // The target is always at a commit of the source: pieces of one large transaction are applied as they come, and committed
 // with its last piece. Memory: that of one batch and its parameters.
 //
@@ -12,6 +14,7 @@
 
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -19,6 +22,7 @@
 #include "sync/batch.hpp"
 #include "sync/coalesce.hpp"
 #include "sync/mapping.hpp"
+#include "sync/touched.hpp"
 
 namespace pgcarve::sync {
 
@@ -49,7 +53,11 @@ public:
 private:
     void apply_rows(Batch const& batch);
     void commit(Batch const& batch);
-    void moved(sql::Sql const& mark);
+    [[noreturn]] void unknown_stream() const;
+    void note_touched(std::vector<Change const*> const& changes);
+    // The lines of what was noted, as parameters from the third on: tables, transactions, keys.
+    void add_touched(std::vector<pg::TextArray>& to);
+    void write_touched();
     bool try_sets(std::vector<Change const*> const& changes);
     void replay(Change const& change);
     void apply_one(Change const& change);
@@ -67,6 +75,11 @@ private:
     Applied applied_;
     bool open_ = false; // a transaction at the target
     std::vector<pg::TextArray> columns_;
+    // of the batch under way
+    std::map<std::uint32_t, TouchedTable> touched_;
+    std::set<std::uint32_t> truncated_;
+    std::vector<wire::TransactionId> xids_;
+    bool in_pieces_ = false; // lines without a position were written in this transaction
 };
 
 } // namespace pgcarve::sync

@@ -17,10 +17,13 @@ void prepare_target(pg::Session& target) {
     target.run("CREATE SCHEMA IF NOT EXISTS pgcarve");
     target.run("REVOKE ALL ON SCHEMA pgcarve FROM PUBLIC");
     target.run("CREATE TABLE IF NOT EXISTS pgcarve.stream (name text PRIMARY KEY, position pg_lsn NOT NULL, system_id text NOT NULL, "
-               "commit_time timestamptz, applied_at timestamptz)");
+               "commit_time timestamptz, applied_at timestamptz, marker text, touched_from pg_lsn)");
     target.run("CREATE TABLE IF NOT EXISTS pgcarve.chunk (stream text NOT NULL REFERENCES pgcarve.stream ON DELETE CASCADE, "
                "source_table text NOT NULL, id bigint GENERATED ALWAYS AS IDENTITY, lo text, hi text, snapshot text NOT NULL, "
                "row_count bigint NOT NULL, PRIMARY KEY (stream, source_table, id))");
+    target.run("CREATE TABLE IF NOT EXISTS pgcarve.touched (stream text NOT NULL REFERENCES pgcarve.stream ON DELETE CASCADE, "
+               "at pg_lsn NOT NULL, id bigint GENERATED ALWAYS AS IDENTITY, source_table text NOT NULL, xids bigint[] NOT NULL, keys text)");
+    target.run("CREATE INDEX IF NOT EXISTS touched_at ON pgcarve.touched (stream, at)");
     transaction.commit();
 }
 
@@ -32,10 +35,10 @@ std::optional<base::Lsn> position(pg::Session& target, std::string const& stream
 }
 
 void set_position(pg::Session& target, std::string const& stream, base::Lsn at, std::string const& system_id) {
-    Sql sql{"INSERT INTO pgcarve.stream (name, position, system_id) VALUES ("};
-    sql.bind(stream).add(", ").bind(at.text()).add(", ").bind(system_id);
+    Sql sql{"INSERT INTO pgcarve.stream (name, position, system_id, touched_from) VALUES ("};
+    sql.bind(stream).add(", ").bind(at.text()).add(", ").bind(system_id).add(", ").bind(at.text());
     target.query(sql.add(") ON CONFLICT (name) DO UPDATE SET position = EXCLUDED.position, system_id = EXCLUDED.system_id, "
-                         "commit_time = NULL, applied_at = NULL"));
+                         "commit_time = NULL, applied_at = NULL, marker = NULL, touched_from = EXCLUDED.touched_from"));
 }
 
 void forget(pg::Session& target, std::string const& stream) {
@@ -49,6 +52,13 @@ base::Lsn mark(pg::Session& source, std::string const& content) {
     if (!position)
         base::bug("a message without a position");
     return *position;
+}
+
+long long hold_lock(std::string_view stream) {
+    std::uint64_t hash = 14695981039346656037ULL; // FNV-1a: the two sides need no server to agree on it
+    for (auto const c : stream)
+        hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211ULL;
+    return static_cast<long long>(hash ^ 0x70676361727665ULL);
 }
 
 struct Stream::Impl {
@@ -108,6 +118,19 @@ struct Stream::Impl {
                               "`pgcarve verify` shows the rows that differ"};
     }
 
+    // Somebody who asked for this by a message takes a snapshot of the target before anything else is applied: for as
+    // long as his session holds the lock, but for less than a second. That he was in time he sees in his snapshot.
+    void hold() {
+        target.run("BEGIN; SET LOCAL lock_timeout = '900ms'");
+        try {
+            target.value(Sql{"SELECT pg_catalog.pg_advisory_xact_lock_shared("}.number(hold_lock(settings.name)).add(")"));
+        } catch (pg::SqlError const& e) {
+            if (e.sqlstate() != pg::sqlstate::lock_not_available)
+                throw;
+        }
+        target.run("ROLLBACK");
+    }
+
     // The log up to `to` has nothing that is not applied: said to the source only when the target will remember.
     void move(base::Lsn to) {
         auto const now = std::chrono::steady_clock::now();
@@ -148,6 +171,8 @@ bool Stream::run_until(base::Lsn until, base::Millis limit, base::Interrupt& int
             if (batch->marker)
                 impl_->marker = batch->marker;
             impl_->receiver->durable(batch->end);
+            if (batch->marker && batch->marker->starts_with(hold_message))
+                impl_->hold();
         }
     }
 }

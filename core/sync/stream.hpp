@@ -31,7 +31,7 @@ struct StreamSettings {
     ReceiverLimits limits{};
 };
 
-// Creates pgcarve.stream and pgcarve.chunk at the target, in the schema pgcarve, unless they are there.
+// Creates pgcarve.stream, pgcarve.chunk and pgcarve.touched at the target, in the schema pgcarve, unless they are there.
 void prepare_target(pg::Session& target);
 // The position of a stream; nullopt when the target does not know it.
 [[nodiscard]] std::optional<base::Lsn> position(pg::Session& target, std::string const& stream);
@@ -42,6 +42,12 @@ void forget(pg::Session& target, std::string const& stream);
 // Writes a message into the source's log and returns its position: every transaction that anybody can see now has its
 // commit before it, also those which do not wait for their log to be flushed, and the message's own flushes all.
 [[nodiscard]] base::Lsn mark(pg::Session& source, std::string const& content = {});
+
+// A message that begins so has the stream wait, behind its commit and for less than a second, while a session at the
+// target holds the advisory lock hold_lock(): so that a snapshot can be taken which is exactly at the message. Whether
+// one is, it shows itself: there `marker` of the stream's row is the content of the message.
+inline constexpr std::string_view hold_message = "hold ";
+[[nodiscard]] long long hold_lock(std::string_view stream);
 
 class Stream {
 public:

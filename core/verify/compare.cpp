@@ -202,23 +202,6 @@ bool names_pair(std::string const& name, model::TablePair const& pair) {
     return name == pair.source.name || is(pair.source) || is(pair.target);
 }
 
-// The indexes of the pairs that `names` choose.
-std::vector<std::size_t> choose(std::vector<std::string> const& names, std::vector<model::TablePair> const& pairs) {
-    std::set<std::size_t> chosen;
-    for (auto const& name : names) {
-        auto const before = chosen.size();
-        for (std::size_t i = 0; i < pairs.size(); ++i) {
-            if (names_pair(name, pairs[i]))
-                chosen.insert(i);
-        }
-        if (chosen.size() == before && std::ranges::none_of(pairs, [&](auto const& p) { return names_pair(name, p); }))
-            throw base::Error{base::Exit::usage, "unknown-table", fmt::format("no table of this service is named {}", name)};
-    }
-    for (std::size_t i = 0; names.empty() && i < pairs.size(); ++i)
-        chosen.insert(i);
-    return {chosen.begin(), chosen.end()};
-}
-
 // Looks after running workers from the calling thread: progress, load, limits, interrupts.
 class Supervisor {
 public:
@@ -265,10 +248,26 @@ private:
 
 } // namespace
 
+std::vector<std::size_t> choose_pairs(std::vector<std::string> const& names, std::vector<model::TablePair> const& pairs) {
+    std::set<std::size_t> chosen;
+    for (auto const& name : names) {
+        auto const before = chosen.size();
+        for (std::size_t i = 0; i < pairs.size(); ++i) {
+            if (names_pair(name, pairs[i]))
+                chosen.insert(i);
+        }
+        if (chosen.size() == before && std::ranges::none_of(pairs, [&](auto const& p) { return names_pair(name, p); }))
+            throw base::Error{base::Exit::usage, "unknown-table", fmt::format("no table of this service is named {}", name)};
+    }
+    for (std::size_t i = 0; names.empty() && i < pairs.size(); ++i)
+        chosen.insert(i);
+    return {chosen.begin(), chosen.end()};
+}
+
 Comparison compare_and_locate(pg::SessionSettings const& settings, std::string const& service,
                               std::vector<model::TablePair> const& all_pairs, CompareOptions const& options,
                               CompareEvents const& events) {
-    auto const numbers = choose(options.tables, all_pairs);
+    auto const numbers = choose_pairs(options.tables, all_pairs);
     std::vector<model::TablePair> pairs;
     for (auto const number : numbers)
         pairs.push_back(all_pairs[number]);

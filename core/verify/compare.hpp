@@ -42,6 +42,9 @@ struct CompareOptions {
     double rows_per_item = 100'000;
 };
 
+// The indexes of the pairs that `names` choose, by the names of their tables; empty: all. Throws "unknown-table" (exit 2).
+[[nodiscard]] std::vector<std::size_t> choose_pairs(std::vector<std::string> const& names, std::vector<model::TablePair> const& pairs);
+
 struct CompareProgress {
     std::size_t tables_done = 0;
     std::size_t tables = 0;

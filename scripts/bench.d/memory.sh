@@ -2,11 +2,11 @@
 # The peak of each verb's resident memory, on a big table and on many findings.
 # shellcheck disable=SC2016,SC2154 # Markdown in quotes; sizes set by scripts/bench
 
-# peak EXIT-CODE NAME VERB…: runs the verb and notes its VmHWM, read from /proc until it ends
+# peak EXIT-CODE NAME DATABASE VERB…: runs the verb and notes its VmHWM, read from /proc until it ends
 peak() {
-    local want=$1 name=$2 pid key value high=0 code=0
-    shift 2
-    "$pgcarve" --config "$dir/mirrored.toml" "$@" </dev/null >"$dir/peak.out" 2>"$dir/peak.err" &
+    local want=$1 name=$2 database=$3 pid key value high=0 code=0
+    shift 3
+    "$pgcarve" --config "$dir/$database.toml" "$@" </dev/null >"$dir/peak.out" 2>"$dir/peak.err" &
     pid=$!
     while kill -0 "$pid" 2>/dev/null; do
         while read -r key value _; do
@@ -26,18 +26,18 @@ peak() {
 bench_memory() {
     wide_database mirrored
     carve mirrored wide
-    peak 0 "doctor" doctor svc
-    peak 0 "plan" plan svc
-    peak 0 "split, $rows rows" split svc --yes
-    peak 0 "verify, $rows rows" verify svc
+    peak 0 "doctor" mirrored doctor svc
+    peak 0 "plan" mirrored plan svc
+    peak 0 "split, $rows rows" mirrored split svc --yes
+    peak 0 "verify, $rows rows" mirrored verify svc
     sql mirrored 'SET session_replication_role = replica' "UPDATE svc.wide SET note = 'wrong' WHERE id % 10 = 0" \
         'DELETE FROM svc.wide WHERE id % 10 = 1' 'UPDATE svc.wide SET id = -id WHERE id % 10 = 2'
-    peak 1 "verify, four rows of ten wrong" verify svc
-    peak 0 "repair, four rows of ten wrong" repair svc --yes
-    peak 0 "verify after the repair" verify svc
-    peak 0 "status" status svc
-    peak 0 "cutover" cutover svc --yes
-    peak 0 "rollback" rollback svc --yes
-    peak 0 "cancel" cancel svc --yes
+    peak 1 "verify, four rows of ten wrong" mirrored verify svc
+    peak 0 "repair, four rows of ten wrong" mirrored repair svc --yes
+    peak 0 "verify after the repair" mirrored verify svc
+    peak 0 "status" mirrored status svc
+    peak 0 "cutover" mirrored cutover svc --yes
+    peak 0 "rollback" mirrored rollback svc --yes
+    peak 0 "cancel" mirrored cancel svc --yes
     drop_database mirrored
 }

@@ -1,0 +1,71 @@
+#include "run/touched_keys.hpp"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "base/error.hpp"
+
+namespace pgcarve::run {
+
+using sql::Sql;
+
+TouchedReader::TouchedReader(pg::Session& source, std::vector<model::TablePair> const& pairs, sync::Mapping const& mapping, std::string stream)
+    : stream_{std::move(stream)} {
+    for (std::size_t i = 0; i < pairs.size(); ++i) {
+        // Of a table without partitions, pg_partition_tree() gives nothing.
+        auto const rows = source.query(Sql{"SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass("}
+                                           .bind(pairs[i].source.quoted())
+                                           .add(") OR c.oid IN (SELECT t.relid FROM pg_partition_tree(to_regclass(")
+                                           .bind(pairs[i].source.quoted())
+                                           .add(")) AS t)"));
+        std::set<std::string> members;
+        for (auto const row : rows)
+            members.insert(sql::QName{row.text("nspname"), row.text("relname")}.quoted());
+        for (auto const& table : mapping.tables()) {
+            if (!members.contains(table.source.quoted()))
+                continue;
+            Leaf leaf{i, table.key.size(), {}};
+            for (auto const& name : pairs[i].key) {
+                auto const at = std::ranges::find(table.key, name, [&](std::size_t column) { return table.columns[column].name; });
+                if (at == table.key.end())
+                    base::bug("the key of " + table.source.display() + " is not that of its root");
+                leaf.order.push_back(static_cast<std::size_t>(at - table.key.begin()));
+            }
+            leaves_[table.source.quoted()] = std::move(leaf);
+        }
+    }
+}
+
+TouchedByTable TouchedReader::read(pg::Session& target, base::Lsn since, std::size_t limit, std::function<bool(sync::Touched const&)> const& wanted) const {
+    TouchedByTable all;
+    std::size_t count = 0;
+    constexpr int lines = 100; // each has up to a batch of keys
+    for (long long after = 0;;) {
+        auto const page = sync::read_touched(target, stream_, since, after, lines);
+        for (auto const& line : page) {
+            after = line.id;
+            if (wanted && !wanted(line))
+                continue;
+            auto const leaf = leaves_.find(line.source_table);
+            if (leaf == leaves_.end())
+                continue; // of a partition that is gone, or of a table that nobody asked about
+            auto& rows = all[leaf->second.pair];
+            if (!line.keys) {
+                rows.all = true;
+                continue;
+            }
+            for (auto const& key : sync::read_keys(*line.keys, leaf->second.parts)) {
+                verify::Key ordered;
+                for (auto const at : leaf->second.order)
+                    ordered.push_back(key[at]);
+                if (rows.keys.insert(std::move(ordered)).second && ++count > limit)
+                    throw TooMany{};
+            }
+        }
+        if (page.size() < static_cast<std::size_t>(lines))
+            return all;
+    }
+}
+
+} // namespace pgcarve::run

@@ -1,0 +1,61 @@
+// Which rows a stream has touched: what a verification has to look at again.
+//
+// The applier writes one line for each table of a batch into pgcarve.touched at the target, in the transaction of the
+// rows: so the lines that a snapshot of the target shows are exactly those of the changes whose rows it shows. Keys are
+// kept as the source prints them; a TRUNCATE touches all rows of its tables. A verification prunes what it has proven.
+//
+// Threads: as the session.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_set>
+#include <vector>
+
+#include "pg/session.hpp"
+#include "sync/batch.hpp"
+#include "sync/mapping.hpp"
+
+namespace pgcarve::sync {
+
+using TouchedKey = std::vector<std::string>; // in the order of MappedTable::key
+
+// Keys one after another, each value with its length before it. Pure.
+void append_key(std::string& to, MappedTable const& table, Cells row);
+// `parts`: how many columns a key has. What append_key() did not write is a bug.
+[[nodiscard]] std::vector<TouchedKey> read_keys(std::string_view text, std::size_t parts);
+
+// The keys of one table in one batch, each once. Pure.
+class TouchedTable {
+public:
+    explicit TouchedTable(MappedTable const& table) : table_{&table} {}
+    void add(Change const& change); // no truncation
+    [[nodiscard]] MappedTable const& table() const noexcept { return *table_; }
+    [[nodiscard]] std::string const& keys() const noexcept { return keys_; }
+
+private:
+    void add(Cells row);
+    MappedTable const* table_;
+    std::unordered_set<std::string> seen_;
+    std::string keys_;
+};
+
+// One line of pgcarve.touched.
+struct Touched {
+    long long id = 0; // in the order of their writing
+    base::Lsn at;     // a commit at the end of their batch
+    std::string source_table;            // quoted
+    std::vector<wire::TransactionId> xids; // that the batch is of
+    std::optional<std::string> keys;     // read_keys(); nullopt: all rows
+};
+
+// Lines of a stream behind `since`, and after the line `after`, at most `limit`: in the order of their writing, as the session's snapshot shows them.
+[[nodiscard]] std::vector<Touched> read_touched(pg::Session& target, std::string const& stream, base::Lsn since, long long after, int limit);
+// Whether every change behind `since` has its line: false when they were pruned, or never written.
+[[nodiscard]] bool touched_since(pg::Session& target, std::string const& stream, base::Lsn since);
+// Takes away what lies at or before `proven`.
+void prune_touched(pg::Session& target, std::string const& stream, base::Lsn proven);
+
+} // namespace pgcarve::sync

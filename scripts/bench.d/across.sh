@@ -1,0 +1,91 @@
+# shellcheck shell=bash
+# Verification across two servers, against what the slower one needs to hash its own rows, and against pg_comparator.
+# shellcheck disable=SC2016,SC2154 # Markdown in quotes; sizes set by scripts/bench
+
+across_hash='SELECT count(*), sum(hash_array_extended(ARRAY[int8send(id), int4send(customer), numeric_send(amount), textsend(reference),
+    textsend(note), timestamptz_send(placed_at), date_send(due), boolsend(paid), uuid_send(token), jsonb_send(attributes),
+    float8send(weight), int8send(version)], 0)) FROM'
+
+there() { psql -XAtq -v ON_ERROR_STOP=1 -d "host=$dir/two dbname=across user=postgres" "$@"; }
+
+across_start() {
+    mkdir "$dir/two"
+    server_make "$dir/two" "${settings[@]}" max_connections=60
+    sql postgres "ALTER SYSTEM SET wal_level = 'logical'"
+    server_as "$pg_bin/pg_ctl" -D "$dir/data" -l "$dir/data/server.log" -m fast -w restart >"$dir/start.log"
+    psql -Xq -d "host=$dir/two dbname=postgres user=postgres" -c 'CREATE ROLE bench LOGIN SUPERUSER' -c 'CREATE ROLE svc_app LOGIN' \
+        -c 'CREATE DATABASE across OWNER bench'
+    sql postgres 'ALTER ROLE bench SUPERUSER'
+    wide_database across
+    carve across wide
+    cat >>"$dir/across.toml" <<TOML
+[service.svc.database]
+dsn = "host=$dir/two dbname=across user=bench"
+schema = "svc"
+TOML
+    carver across sync svc --yes --until-caught-up
+    there -c 'VACUUM ANALYZE'
+}
+
+# The time of verify with these options, in milliseconds, as it says itself
+across_verify() {
+    carver across --format json verify svc "$@" >&2 || [ $? = 1 ]
+    sed -n 's/^ *"seconds": *\([0-9.]*\).*/\1/p' <<<"$carved" | head -n 1 | awk '{ print $1 * 1000 }'
+}
+
+across_alone() {
+    local from=('SET jit = off' 'SET max_parallel_workers_per_gather = 0')
+    if [ "$1" = here ]; then
+        timed_sql across "${from[@]}" "$across_hash public.wide"
+    else
+        there -c "${from[0]}" -c "${from[1]}" -c '\timing on' -c "$across_hash svc.wide" | awk '/^Time: / { print $2 }'
+    fi
+}
+
+bench_across() {
+    local round name
+    across_start
+    for round in $(seq "$rounds"); do
+        across_alone here >>"$dir/across.here"
+        across_alone there >>"$dir/across.there"
+        paste "$dir/across.here" "$dir/across.there" | awk '{ print ($1 > $2 ? $1 : $2) }' >"$dir/across.alone"
+        across_verify --full >>"$dir/across.full"
+        # One row of a hundred is written, and streamed.
+        sql across "UPDATE public.wide SET amount = amount + 1 WHERE id % 100 = $round"
+        carver across sync svc --yes --until-caught-up
+        across_verify --incremental >>"$dir/across.incremental"
+        there -c "UPDATE svc.wide SET note = 'wrong' WHERE id % ($rows / 10) = 7"
+        across_verify --full >>"$dir/across.ten"
+        there -c "UPDATE svc.wide SET note = CASE WHEN id % 3 = 0 THEN 'please ring twice' END WHERE id % ($rows / 10) = 7"
+        progress "  round $round: alone $(tail -n 1 "$dir/across.alone"), full $(tail -n 1 "$dir/across.full")," \
+            "incremental $(tail -n 1 "$dir/across.incremental"), ten differences $(tail -n 1 "$dir/across.ten") ms"
+    done
+    result "\`verify\` of $rows rows on two servers" 'the slower server hashing its own rows: its rate' \
+        "$(compare "$dir/across.alone" "$dir/across.full")" '≥ 0.85' "$(middle "$dir/across.alone") against $(middle "$dir/across.full") ms"
+    result '`verify --incremental`, 1 % of the rows changed' 'a full one' "$(compare "$dir/across.incremental" "$dir/across.full")" '≤ 0.05' \
+        "$(middle "$dir/across.incremental") against $(middle "$dir/across.full") ms"
+    result '`verify`, ten rows differ' 'none differs' "$(compare "$dir/across.ten" "$dir/across.full")" '≤ 1.1' \
+        "$(middle "$dir/across.ten") against $(middle "$dir/across.full") ms"
+    if command -v pg_comparator >/dev/null; then
+        sql across 'CREATE EXTENSION pgcmp'
+        there -c 'CREATE EXTENSION pgcmp'
+        for round in $(seq "$rounds"); do
+            timed pg_comparator "pgsql://bench@[$dir]/across/public.wide?id:customer,amount,reference,note,placed_at,due,paid,token,attributes,weight,version" \
+                "pgsql://bench@[$dir/two]/across/svc.wide?id:customer,amount,reference,note,placed_at,due,paid,token,attributes,weight,version" \
+                >>"$dir/across.comparator"
+        done
+        result "\`pg_comparator\` of the same tables" '`verify`' "$(compare "$dir/across.comparator" "$dir/across.full")" '≥ 5' \
+            "$(middle "$dir/across.comparator") against $(middle "$dir/across.full") ms"
+    else
+        progress '  pg_comparator is not installed: not compared'
+    fi
+    across_memory
+    carver across cancel svc --yes
+    server_stop "$dir/two"
+}
+
+across_memory() {
+    for name in full incremental; do
+        peak 0 "verify --$name, two servers, $rows rows" across verify svc "--$name"
+    done
+}
