@@ -10,7 +10,8 @@ namespace {
 struct VerifyOptions {
     std::optional<std::string> service;
     bool all = false;
-    bool full = true;
+    bool full = false;
+    bool incremental = false;
     std::vector<std::string> tables;
     std::string where;
     std::optional<base::Millis> max_duration;
@@ -61,7 +62,7 @@ base::Exit run_verify(VerifyOptions const& options, Context& context) {
         events.progress = [&](verify::CompareProgress const& p) { progress.update(line(service, p)); };
         events.interrupted = [&] { return context.interrupt.requested(); };
         try {
-            all.push_back(run::verify_service(run.get(), service, compare, events));
+            all.push_back(run::verify_service(run.get(), service, options.incremental, compare, events));
         } catch (base::Error const& e) {
             // One service that cannot be judged yet must not hide the verdict on the others.
             if (options.service || e.exit() != base::Exit::not_proven)
@@ -86,14 +87,15 @@ void register_verify(Registry& registry) {
     auto const options = std::make_shared<VerifyOptions>();
     auto& verb = registry.add(
         {.name = "verify",
-         .summary = "compare both sides row by row, exactly, in one snapshot",
-         .examples = {"pgcarve verify checkout", "pgcarve verify --all --max-duration 2h --max-load 20"},
+         .summary = "compare both sides row by row, at one moment, while both are in use",
+         .examples = {"pgcarve verify checkout", "pgcarve verify checkout --incremental", "pgcarve verify --all --max-duration 2h --max-load 20"},
          .details = "Without a service, or with --all: every service whose rows are on two sides. The verdict is kept\n"
                     "and feeds the gate. Exit code: 0 equal, 1 rows differ, 3 not proven."},
         [options](Context& context) { return run_verify(*options, context); });
     verb.add_option("SERVICE", options->service, "one service; all of them when left out")->type_name("");
     verb.add_flag("--all", options->all, "every service whose rows are on two sides");
-    verb.add_flag("--full", options->full, "compare every row (what it does unless told otherwise)");
+    auto* const full = verb.add_flag("--full", options->full, "compare every row (what it does unless told otherwise)");
+    verb.add_flag("--incremental", options->incremental, "in two databases: what changed since the last clean one, and a share of the rest")->excludes(full);
     verb.add_option("--tables", options->tables, "only these tables, separated by commas")->delimiter(',')->type_name("NAMES");
     verb.add_option("--where", options->where, "only rows for which this SQL condition holds, on either side")->type_name("SQL");
     verb.add_option_function<std::string>(

@@ -33,11 +33,11 @@ void read_limits(Section& section, model::Limits& limits) {
 }
 
 // Connection strings may be typed with a password, and the file is meant for a repository.
-std::string read_dsn(Section& section) {
-    auto dsn = section.any_text("dsn").value_or("");
+std::string read_dsn(Section& section, std::string_view key = "dsn") {
+    auto dsn = section.any_text(key).value_or("");
     if (holds_secret(dsn))
         section.warning(
-            "dsn", "holds a password: keep it out of this file (PGPASSFILE, ~/.pgpass or a service file)");
+            key, "holds a password: keep it out of this file (PGPASSFILE, ~/.pgpass or a service file)");
     return dsn;
 }
 
@@ -159,6 +159,7 @@ private:
             return;
         Section section{collected_, *table, "shared"};
         parsed_.map.dsn = read_dsn(section);
+        parsed_.map.replica_dsn = read_dsn(section, "replica_dsn");
         parsed_.map.shared_schema = section.name("schema").value_or(parsed_.map.shared_schema);
         refuse_reserved_schema(section, "schema", parsed_.map.shared_schema);
         section.finish();

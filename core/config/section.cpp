@@ -57,6 +57,7 @@ std::string_view home_of(std::string_view key) {
     };
     static constexpr Home homes[] = {
         {"dsn", "[shared] or [service.NAME.database]"},
+        {"replica_dsn", "[shared]"},
         {"tables", "[service.NAME] or [reference]"},
         {"role", "[service.NAME]"},
         {"create_role", "[service.NAME]"},

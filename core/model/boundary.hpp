@@ -111,6 +111,7 @@ struct LintSettings {
 struct BoundaryMap {
     std::string file;
     std::string dsn;
+    std::string replica_dsn; // of a standby of the shared database, where `verify` may read; empty: none
     std::string shared_schema = "public";
     std::map<std::string, Service> services; // by name: output is in this order
     std::vector<TablePattern> reference;

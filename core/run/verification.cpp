@@ -5,6 +5,7 @@
 #include "catalog/reader.hpp"
 #include "control/migrations.hpp"
 #include "plan/machinery.hpp"
+#include "run/database_verification.hpp"
 #include "run/facts.hpp"
 
 namespace pgcarve::run {
@@ -40,6 +41,10 @@ bool two_copies(control::ServiceState const& state) {
            (state.phase == Phase::dual_writing || state.phase == Phase::schema_live);
 }
 
+bool in_two_databases(control::ServiceState const& state) {
+    return state.setup && state.setup->database && state.phase != Phase::completed;
+}
+
 } // namespace
 
 std::vector<std::string> services_in_flight(Context& context) {
@@ -47,13 +52,13 @@ std::vector<std::string> services_in_flight(Context& context) {
     control::require_current(session, control::embedded_migrations());
     std::vector<std::string> names;
     for (auto const& state : control::Store{session}.services()) {
-        if (two_copies(state) || state.phase == Phase::backfilling || (state.setup && state.setup->database))
+        if (two_copies(state) || state.phase == Phase::backfilling || in_two_databases(state))
             names.push_back(state.name);
     }
     return names;
 }
 
-model::Verification verify_service(Context& context, std::string const& service, verify::CompareOptions const& options,
+model::Verification verify_service(Context& context, std::string const& service, bool incremental, verify::CompareOptions const& options,
                                    verify::CompareEvents const& events) {
     pg::Session session{context.shared("verify")};
     control::require_current(session, control::embedded_migrations());
@@ -64,9 +69,8 @@ model::Verification verify_service(Context& context, std::string const& service,
     if (state && state->phase == Phase::backfilling)
         throw Error{Exit::not_proven, "not-proven", fmt::format("service {} is still being copied", service),
                     fmt::format("let `pgcarve split {}` finish first", service)};
-    if (state && state->setup && state->setup->database)
-        throw Error{Exit::not_proven, "not-proven", fmt::format("service {} has its rows in two databases, which this version cannot compare", service),
-                    "compare them by other means before the service relies on the other database; nothing was recorded"};
+    if (state && in_two_databases(*state))
+        return verify_database(context, *state, incremental, options, events);
     if (!state || !two_copies(*state))
         throw Error{Exit::usage, "nothing-to-verify",
                     fmt::format("service {} has one copy of its rows (phase {})", service,
@@ -84,7 +88,7 @@ namespace {
 control::ServiceState repairable(pg::Session& session, std::string const& service) {
     control::require_current(session, control::embedded_migrations());
     auto const state = control::Store{session}.service(service);
-    if (!state || !two_copies(*state))
+    if (!state || !(two_copies(*state) || in_two_databases(*state)))
         throw Error{Exit::usage, "nothing-to-repair",
                     fmt::format("service {} has one copy of its rows (phase {})", service,
                                 state ? cutover::text(state->phase) : "planned"),
@@ -116,11 +120,37 @@ verify::RepairReport repair_plan(Context& context, RepairRequest const& request,
     auto const state = repairable(session, request.service);
     auto events = repair_events(context);
     events.statement = statement;
+    if (in_two_databases(state))
+        return plan_database_repair(context, state, request.tables, events);
     return verify::print_repairs(context.shared("repair"), request.service, oriented_pairs(state), repair_options(request), events);
 }
 
+namespace {
+
+// Beside a running sync, which holds the lease: the source's locks keep it in order with the stream.
+verify::RepairReport repair_beside_sync(Context& context, RepairRequest const& request, control::ServiceState const& state) {
+    auto report = repair_database(context, state, request.tables, repair_events(context));
+    pg::Session session{context.shared("repair")};
+    pg::Transaction transaction{session};
+    control::Store store{session};
+    for (auto const& table : report.tables) {
+        store.note(request.service, context.operator_name, "repair", table.target.quoted(),
+                   {{"inserted", table.inserted}, {"updated", table.updated}, {"deleted", table.deleted}, {"remaining", table.remaining}});
+        if (table.remaining == 0)
+            store.resolve_findings(request.service, table.source.quoted(), "repair");
+    }
+    transaction.commit();
+    if (report.interrupted)
+        context.interrupt.check();
+    return report;
+}
+
+} // namespace
+
 verify::RepairReport repair_service(Context& context, RepairRequest const& request) {
     pg::Session session{context.shared("repair")};
+    if (auto const now = repairable(session, request.service); in_two_databases(now))
+        return repair_beside_sync(context, request, now);
     control::Lease const lease{context.shared("lease"), request.service, "repair", context.operator_name};
     auto const state = repairable(session, request.service);
     auto report = verify::repair(context.shared("repair"), request.service, oriented_pairs(state), repair_options(request), repair_events(context));

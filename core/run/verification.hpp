@@ -23,9 +23,9 @@ namespace pgcarve::run {
 // Services of the boundary map whose rows are on two sides now.
 [[nodiscard]] std::vector<std::string> services_in_flight(Context& context);
 
-// Compares and records the verdict. Throws "nothing-to-verify" (exit 2) when there is only one copy of the rows,
+// Compares and records the verdict. `incremental` matters to services in two databases only: one snapshot sees all of the others. Throws "nothing-to-verify" (exit 2) when there is only one copy of the rows,
 // "not-proven" (exit 3) while the backfill runs.
-[[nodiscard]] model::Verification verify_service(Context& context, std::string const& service,
+[[nodiscard]] model::Verification verify_service(Context& context, std::string const& service, bool incremental,
                                                  verify::CompareOptions const& options, verify::CompareEvents const& events);
 
 struct RepairRequest {
@@ -37,7 +37,7 @@ struct RepairRequest {
 [[nodiscard]] verify::RepairReport repair_plan(Context& context, RepairRequest const& request,
                                                std::function<void(verify::RepairStatement const&)> const& statement);
 
-// Repairs the follower under the service's lease; what was proven equal resolves its findings. Recorded in the journal.
+// Repairs the follower, under the service's lease where both copies are in one database; what was proven equal resolves its findings. Recorded in the journal.
 [[nodiscard]] verify::RepairReport repair_service(Context& context, RepairRequest const& request);
 
 } // namespace pgcarve::run
