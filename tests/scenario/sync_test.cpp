@@ -93,7 +93,7 @@ TEST_F(SyncTest, CopiesFollowsAndCanBeCancelled) {
         writer.more(5);
         carving_.expect(0, "sync shop --yes --until-caught-up");
         EXPECT_EQ(carving_.phase(), "syncing");
-        carving_.refuses(3, "verify --all", {"two databases"}); // unknown is not clean
+        carving_.expect(0, "verify --all"); // beside a writer, and without a sync
         auto const doctor = carving_.run("doctor shop");
         EXPECT_EQ(doctor.out.find("pgcarve split"), std::string::npos) << doctor.out; // there is nothing to split
         writer.more(20);
