@@ -76,7 +76,7 @@ void keep_turns(pg::Session& session, control::ServiceState const& state, std::m
         session.query(Sql{"INSERT INTO pgcarve.verification_turn (service, authority, source_table, next) VALUES ("}
                           .bind(state.name)
                           .add(", ")
-                          .bind(cutover::text(state.authority))
+                          .bind(std::string{cutover::text(state.authority)})
                           .add(", ")
                           .bind(table)
                           .add(", ")
