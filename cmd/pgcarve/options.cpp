@@ -9,11 +9,10 @@
 
 #include "base/nearest.hpp"
 #include "config/parse.hpp"
+#include "pgcarve/config_file.hpp"
 #include "report/table.hpp"
 
 namespace pgcarve::cmd {
-
-namespace {
 
 std::string read_config(std::string const& path) {
     std::ifstream in{path, std::ios::binary};
@@ -28,6 +27,8 @@ std::string read_config(std::string const& path) {
             "begin with"};
     return all.str();
 }
+
+namespace {
 
 bool says_yes(std::string const& answer) {
     return answer == "y" || answer == "Y" || answer == "yes" || answer == "Yes" || answer == "YES";

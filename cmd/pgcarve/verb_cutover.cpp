@@ -1,6 +1,9 @@
 #include <fmt/format.h>
 
+#include "config/pooler.hpp"
+#include "pgcarve/config_file.hpp"
 #include "pgcarve/verbs.hpp"
+#include "run/database_move.hpp"
 
 namespace pgcarve::cmd {
 
@@ -22,7 +25,8 @@ base::Exit run_move(cutover::Event event, MoveOptions const& options, Context& c
     for (auto const& condition : options.overrides)
         request.overrides[condition] = options.reason;
     std::optional<base::Exit> said;
-    auto const outcome = run::move_authority(run.get(), request, ask(context, options.consent, said));
+    auto const pooler = config::pooler_of(read_config(context.options.config), options.service);
+    auto const outcome = run::move_pooled_authority(run.get(), request, ask(context, options.consent, said), pooler);
     if (!outcome.confirmed)
         return said.value_or(base::Exit::usage);
     context.result(outcome.result);

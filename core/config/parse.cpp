@@ -8,6 +8,7 @@
 
 #include "base/error.hpp"
 #include "config/names.hpp"
+#include "config/pooler_section.hpp"
 #include "config/section.hpp"
 
 namespace pgcarve::config {
@@ -146,6 +147,7 @@ private:
         }
         read_throttle(top);
         read_hooks(top);
+        (void)read_pooler(top);
         read_lint(top);
         top.finish();
         refuse_shared_schemas();
@@ -186,6 +188,7 @@ private:
         read_limits(section, service.limits);
         if (auto const* const database = section.table("database"))
             service.database = read_database(*database, key_path(section.path(), "database"), service.schema);
+        (void)read_pooler(section);
         if (auto const* const keys = section.table("foreign_keys"))
             service.foreign_keys = read_foreign_keys(*keys, key_path(section.path(), "foreign_keys"));
         section.finish();

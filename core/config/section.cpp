@@ -80,6 +80,7 @@ std::string_view home_of(std::string_view key) {
         {"on_rollback", "[hooks]"},
         {"foreign_keys", "[service.NAME.foreign_keys]"},
         {"database", "[service.NAME.database]"},
+        {"pgbouncer", "[pgbouncer] or [service.NAME.pgbouncer]"},
         {"migrations", "[service.NAME]"},
         {"unowned", "[lint]"},
         {"severity", "[lint.severity]"},

@@ -66,6 +66,7 @@ public:
     // Of a key; of the table itself when the key is absent or "".
     [[nodiscard]] model::Where where(std::string_view key) const;
     [[nodiscard]] std::string const& path() const { return path_; }
+    [[nodiscard]] Collected& collected() const { return collected_; }
 
 private:
     toml::node const* ask(std::string_view key);

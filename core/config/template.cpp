@@ -84,6 +84,11 @@ max_write_block = "2s"
 #on_cutover = "systemctl reload pgbouncer"
 #on_rollback = "systemctl reload pgbouncer"
 
+# A PgBouncer whose clients wait while authority moves between databases; also as [service.NAME.pgbouncer].
+#[pgbouncer]
+#dsn = "host=/run/postgresql port=6432 dbname=pgbouncer user=pgcarve"
+#database = "checkout"
+
 # What `pgcarve lint` is to take for granted.
 #[lint]
 # Tables that stay without an owner on purpose.

@@ -249,7 +249,7 @@ private:
 } // namespace
 
 MoveOutcome move_authority(Context& context, MoveRequest const& request, Confirm const& confirm) {
-    return concerns_database(context, request) ? move_database(context, request, confirm) : Move{context, request, confirm}.run();
+    return concerns_database(context, request) ? move_database(context, request, confirm, std::nullopt) : Move{context, request, confirm}.run();
 }
 
 model::Gate gate_now(Context& context, pg::Session& session, control::ServiceState const& state,

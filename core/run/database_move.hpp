@@ -5,6 +5,9 @@
 // is undone, by this run or by the next one; behind it the next run finishes.
 #pragma once
 
+#include <optional>
+
+#include "model/pooler.hpp"
 #include "run/authority.hpp"
 
 namespace pgcarve::run {
@@ -14,6 +17,11 @@ namespace pgcarve::run {
 
 // As move_authority(). Errors, besides: "config" (exit 2), "reverse-not-proven", "slot-lost" (exit 5), "slot-waits" (exit 4)
 // naming the transactions in the way, "switch-unfinished" (exit 4: neither side takes writes until it is run again).
-[[nodiscard]] MoveOutcome move_database(Context& context, MoveRequest const& request, Confirm const& confirm);
+[[nodiscard]] MoveOutcome move_database(Context& context, MoveRequest const& request, Confirm const& confirm,
+                                        std::optional<model::PoolerSettings> const& pooler);
+
+// move_authority() of a service whose clients come through a pooler: they wait while authority moves between two databases.
+[[nodiscard]] MoveOutcome move_pooled_authority(Context& context, MoveRequest const& request, Confirm const& confirm,
+                                                std::optional<model::PoolerSettings> const& pooler);
 
 } // namespace pgcarve::run

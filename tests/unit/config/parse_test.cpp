@@ -7,6 +7,7 @@
 
 #include "base/error.hpp"
 #include "config/parse.hpp"
+#include "config/pooler.hpp"
 
 namespace {
 
@@ -255,6 +256,34 @@ TEST(Lint, PathsMatchByFolder) {
     EXPECT_FALSE(model::path_matches("a/*.sql", "a/b/c.sql"));
     EXPECT_FALSE(model::path_matches("a/?.sql", "a/bc.sql"));
     EXPECT_TRUE(model::path_matches("**/m/**/x?.sql", "s/m/2026/x1.sql"));
+}
+
+TEST(Pooler, OfTheServiceElseOfAll) {
+    auto constexpr toml = R"([shared]
+dsn = "x"
+[pgbouncer]
+dsn = "host=all"
+database = "app"
+[service.a]
+schema = "a"
+tables = ["a"]
+[service.a.pgbouncer]
+dsn = "host=own"
+database = "a_db"
+[service.b]
+schema = "b"
+tables = ["b"]
+)";
+    (void)good(toml);
+    auto const own = config::pooler_of(toml, "a");
+    ASSERT_TRUE(own);
+    EXPECT_EQ(own->dsn + " " + own->database, "host=own a_db");
+    auto const all = config::pooler_of(toml, "b");
+    ASSERT_TRUE(all);
+    EXPECT_EQ(all->dsn + " " + all->database, "host=all app");
+    EXPECT_FALSE(config::pooler_of("[shared]\ndsn = \"x\"\n", "a"));
+    EXPECT_EQ(problems("[shared]\ndsn = \"x\"\n[pgbouncer]\ndsn = \"y\"\nport = 1\n"),
+              "t.toml:3: pgbouncer: database is missing\nt.toml:5: pgbouncer.port: unknown key\n");
 }
 
 } // namespace
