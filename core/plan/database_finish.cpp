@@ -144,6 +144,11 @@ Plan plan_purge_database(std::string const& service, Setup const& setup, model::
     std::ranges::for_each(setup.tables, add);
     if (!tables.empty())
         plan.steps.push_back({"drop:held", {"DROP TABLE " + tables}, "ACCESS EXCLUSIVE on the held tables", "the held tables are dropped for good", {}});
+    if (setup.created_schema)
+        plan.steps.push_back({"drop:schema",
+                              {fmt::format("DO {}", sql::literal(fmt::format("BEGIN DROP SCHEMA IF EXISTS {}; EXCEPTION WHEN dependent_objects_still_exist THEN NULL; END",
+                                                                             sql::quote_ident(setup.schema))))},
+                              "", fmt::format("schema {}, which `split` made, is dropped when nothing else is in it", setup.schema), {}});
     return plan;
 }
 

@@ -41,10 +41,11 @@ protected:
         for (std::string const table : {"payments", "Größen"}) {
             auto const writer = writers(table);
             EXPECT_NE(writer, "both") << where << " " << table;
-            if (writer == "neither") // only on the way over
+            if (writer == "neither") { // only on the way over
                 EXPECT_NE(where.find("/switch"), std::string::npos) << where << " " << table;
-            else if (open != "rollback")
+            } else if (open != "rollback") {
                 EXPECT_EQ(writer, phase == "syncing" ? "shared" : "own") << where << " " << table;
+            }
         }
     }
 

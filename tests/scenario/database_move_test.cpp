@@ -210,4 +210,137 @@ TEST(DatabaseMove, AfterTheSchemaHopAndAllTheWayBack) {
     EXPECT_EQ(client.lost(hop.shared_side()), 0);
 }
 
+// An ordinary role on both servers: it owns the databases and tables, and has REPLICATION.
+TEST(DatabaseMove, NoSuperuser) {
+    auto const shared = test::shared_server().create_database("carver");
+    auto const own = test::service_server().create_database("carver");
+    for (auto* const server : {&test::shared_server(), &test::service_server()})
+        server->connect().run("ALTER ROLE carver REPLICATION; GRANT pg_read_all_stats TO carver");
+    Hop const hop{"", shared, own, "carver"};
+    test::shared_server().connect(shared, "carver").run(test::hop_schema);
+    auto const& carving = hop.carving();
+    carving.expect(0, "init --yes");
+    carving.expect(0, "sync shop --yes --until-caught-up");
+    // A right that is missing closes the gate before anything happens.
+    test::service_server().connect().run("ALTER ROLE carver NOREPLICATION");
+    carving.refuses(1, std::string{"cutover shop --yes"} + test::agreed, {"REPLICATION"});
+    test::service_server().connect().run("ALTER ROLE carver REPLICATION");
+    Client client{hop.sides(), 1};
+    client.more(3);
+    carving.expect(0, std::string{"cutover shop --yes"} + test::agreed);
+    client.more(5);
+    hop.expect_one_writer(false);
+    carving.expect(0, "rollback shop --yes");
+    client.more(5);
+    client.stop();
+    EXPECT_EQ(client.lost(hop.shared_side()), 0);
+    carving.expect(0, "sync shop --yes --until-caught-up");
+    hop.expect_equal();
+    carving.expect(0, std::string{"cutover shop --yes"} + test::agreed);
+    carving.expect(0, "complete shop --yes");
+    carving.expect(0, "complete shop --purge --yes");
+}
+
+TEST(DatabaseMove, HostileNames) {
+    auto const shared = test::shared_server().create_database();
+    auto const own = test::service_server().create_database();
+    auto const services = fmt::format(R"([service."It's \"a\" $$shop$$; --"]
+schema = "It's \"x\""
+tables = ["\"a.\"\"b\"\"\"", "\"select\"", "\"$$ ; DROP\""]
+[service."It's \"a\" $$shop$$; --".database]
+dsn = "{}"
+schema = "St\"o're.$1"
+)",
+                                      test::service_server().dsn(own));
+    Carving const carving{test::shared_server(), shared, services};
+    carving.sql(R"(CREATE TABLE public."a.""b""" ("i'd" serial PRIMARY KEY, "c""ol $1" text);
+                   CREATE TABLE public."select" ("from" integer REFERENCES public."a.""b""", "where" text, PRIMARY KEY ("from"));
+                   CREATE TABLE public."$$ ; DROP" ("%s" integer PRIMARY KEY) PARTITION BY RANGE ("%s");
+                   CREATE TABLE public."$$ ; DROP 1" PARTITION OF public."$$ ; DROP" FOR VALUES FROM (0) TO (1000);
+                   INSERT INTO public."a.""b""" ("c""ol $1") SELECT 'x' || g FROM generate_series(1, 20) g;
+                   INSERT INTO public."select" SELECT g, 'y' FROM generate_series(1, 20) g;
+                   INSERT INTO public."$$ ; DROP" SELECT generate_series(1, 20))");
+    carving.expect(0, "init --yes");
+    std::string const name = R"('It'\''s "a" $$shop$$; --')";
+    carving.expect(0, "sync " + name + " --yes --until-caught-up");
+    carving.expect(0, "cutover " + name + " --yes" + test::agreed);
+    auto there = test::service_server().connect(own);
+    there.run(R"(INSERT INTO "St""o're.$1"."a.""b""" ("c""ol $1") VALUES ('there'); UPDATE "St""o're.$1"."select" SET "where" = 'z' WHERE "from" = 3;
+                 INSERT INTO "St""o're.$1"."$$ ; DROP" VALUES (500))");
+    carving.expect(0, "rollback " + name + " --yes");
+    EXPECT_EQ(carving.value(R"(SELECT count(*) FROM public."a.""b""" WHERE "c""ol $1" = 'there')"), "1");
+    EXPECT_EQ(carving.value(R"(SELECT count(*) FROM public."select" WHERE "where" = 'z')"), "1");
+    EXPECT_EQ(carving.value(R"(SELECT count(*) FROM public."$$ ; DROP")"), "21");
+    carving.sql(R"(INSERT INTO public."a.""b""" ("c""ol $1") VALUES ('here again'))"); // the sequence went on
+    carving.expect(0, "cutover " + name + " --yes" + test::agreed);
+    carving.expect(0, "complete " + name + " --yes");
+}
+
+// The old tables of both hops go, with the schema that split had made.
+TEST(DatabaseMove, AfterTheSchemaHopAndCompleted) {
+    Hop const hop;
+    auto const& carving = hop.carving();
+    auto services = Hop::services(hop.own());
+    services.insert(services.find("tables = "), "legacy = \"view\"\n");
+    carving.configure(services);
+    carving.sql(test::hop_schema);
+    carving.expect(0, "init --yes");
+    carving.expect(0, "split shop --yes");
+    carving.expect(0, "verify shop");
+    carving.expect(0, "cutover shop --yes");
+    carving.expect(0, "sync shop --yes --until-caught-up");
+    carving.expect(0, std::string{"cutover shop --yes"} + test::agreed);
+    carving.sql("CREATE VIEW public.report AS SELECT count(*) FROM shop.orders");
+    carving.refuses(5, "complete shop --yes", {"public.report", "another database"});
+    carving.sql("DROP VIEW public.report");
+    carving.expect(0, "complete shop --yes");
+    carving.expect(0, "complete shop --purge --yes");
+    EXPECT_EQ(carving.value("SELECT coalesce(string_agg(relname, ' ' ORDER BY relname), '') FROM pg_class WHERE relkind IN ('r', 'p', 'v')"
+                            " AND relnamespace::regnamespace::text IN ('public', 'shop')"),
+              "customers tickets");
+    EXPECT_EQ(carving.value("SELECT to_regnamespace('shop') IS NULL"), "true");
+    EXPECT_EQ(Hop::takes_writes(hop.own_side()), "yes");
+}
+
+// A writer that keeps its transaction open is waited for, in short tries; a stop request undoes or finishes.
+TEST(DatabaseMove, OpenWritersAndStopRequests) {
+    Hop const hop;
+    hop.prepare();
+    auto const cutover = std::string{"cutover shop --yes"} + test::agreed;
+    {
+        auto writer = hop.carving().connect();
+        pg::Transaction transaction{writer};
+        writer.run("UPDATE public.orders SET state = 'gone' WHERE id = 5");
+        test::Process move{hop.carving().command(cutover)};
+        EXPECT_TRUE(test::wait_until([&] { return move.text("err").find("waiting for a gap") != std::string::npos; })) << move.text("err");
+        transaction.commit();
+        EXPECT_EQ(move.wait().exit, 0) << move.text("err");
+    }
+    hop.expect_one_writer(false);
+    hop.carving().expect(0, "rollback shop --yes");
+    Client client{hop.sides(), 1};
+    client.more(3);
+    for (int const wait : {150, 400, 650, 900}) {
+        test::Process move{hop.carving().command(cutover)};
+        std::this_thread::sleep_for(std::chrono::milliseconds{wait});
+        move.signal(SIGTERM);
+        auto const output = move.wait();
+        auto const phase = hop.carving().phase();
+        SCOPED_TRACE(fmt::format("{} ms: exit {}, {}\n{}", wait, output.exit, phase, output.err));
+        EXPECT_TRUE(output.exit == 0 || output.exit == 4);
+        hop.expect_one_writer(phase == "syncing");
+        if (phase == "database_live") {
+            hop.carving().expect(0, cutover);
+            hop.carving().expect(0, "rollback shop --yes");
+        } else {
+            EXPECT_EQ(hop.carving().value("SELECT count(*) FROM pgcarve.attempt WHERE state = 'open'"), "0");
+            EXPECT_EQ(hop.objects().find("pgcarve_shop_back"), std::string::npos);
+        }
+    }
+    client.stop();
+    EXPECT_EQ(client.lost(hop.shared_side()), 0);
+    hop.carving().expect(0, "sync shop --yes --until-caught-up");
+    hop.expect_equal();
+}
+
 } // namespace

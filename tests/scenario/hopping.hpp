@@ -7,12 +7,12 @@
 namespace pgcarve::test {
 
 inline Server& shared_server() {
-    static Server one{{.settings = {"wal_level = logical", "max_replication_slots = 30", "max_wal_senders = 30"}, .durable = true}};
+    static Server one{{.settings = {"wal_level = logical", "max_replication_slots = 30", "max_wal_senders = 30"}}};
     return one;
 }
 
 inline Server& service_server() {
-    static Server one{{.settings = {"wal_level = logical", "max_replication_slots = 30", "max_wal_senders = 30"}, .durable = true}};
+    static Server one{{.settings = {"wal_level = logical", "max_replication_slots = 30", "max_wal_senders = 30"}}};
     return one;
 }
 
@@ -163,14 +163,14 @@ private:
 class Hop {
 public:
     explicit Hop(std::string const& defaults = {}, std::string const& shared = shared_server().create_database(),
-                 std::string const& own = service_server().create_database())
-        : own_{own}, carving_{shared_server(), shared, services(own), defaults} {}
+                 std::string const& own = service_server().create_database(), std::string const& user = "postgres")
+        : own_{own}, carving_{shared_server(), shared, services(own, user), defaults, user} {}
 
-    [[nodiscard]] static std::string services(std::string const& own) {
+    [[nodiscard]] static std::string services(std::string const& own, std::string const& user = "postgres") {
         return fmt::format("[service.shop]\nschema = \"shop\"\ntables = [\"orders\", \"lines\", \"payments\", \"Größen\"]\n"
                            "[service.shop.database]\ndsn = \"{}\"\nschema = \"store\"\n"
                            "[service.shop.foreign_keys]\n\"orders.customer -> customers\" = \"drop\"\n\"tickets.order_id -> orders\" = \"drop\"\n",
-                           service_server().dsn(own));
+                           service_server().dsn(own, user));
     }
     // Up to syncing.
     void prepare() const {
