@@ -62,6 +62,18 @@ std::vector<std::string> source_lacks(pg::Session& session, model::Catalog const
     return lacks;
 }
 
+// The switch alters these: behind its point of no return it must not meet a table of somebody else.
+std::vector<std::string> not_owned(pg::Session& session, std::vector<std::string> const& quoted, std::string const& where) {
+    std::vector<std::string> found;
+    for (auto const row : session.query(Sql{"SELECT c.oid::regclass::text AS name, quote_ident(r.rolname) AS owner, quote_ident(current_user) AS role"
+                                            " FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner WHERE NOT pg_has_role(c.relowner, 'USAGE') AND c.oid IN"
+                                            " (SELECT to_regclass(t)::oid FROM unnest("}
+                                            .bind(pg::format_array(quoted))
+                                            .add("::text[]) AS t) ORDER BY 1")))
+        found.push_back(fmt::format("table {} in {} belongs to {}: GRANT {} TO {}", row.text("name"), where, row.text("owner"), row.text("owner"), row.text("role")));
+    return found;
+}
+
 std::vector<std::string> complaint(std::function<void()> const& look) {
     try {
         look();
@@ -147,6 +159,14 @@ cutover::GateFacts database_facts(Context const& context, DatabaseView const& vi
         takes_over.push_back(rollback ? pair.source : pair.target);
     facts.reverse_lacks = rollback ? source_lacks(view.shared, view.shared_catalog, takes_over, "the shared database", setup.database->name)
                                    : source_lacks(view.other, view.other_catalog, takes_over, "the other database", setup.database->back_name());
+    auto here = names_of(pairs, &model::TablePair::source);
+    for (auto const& crossing : plan::crossing_keys(setup, view.shared_catalog))
+        here.push_back(crossing.key.child.quoted());
+    for (auto const& key : setup.database->severed)
+        here.push_back(key.child.quoted());
+    for (auto const& complaints : {not_owned(view.shared, here, "the shared database"),
+                                   not_owned(view.other, names_of(pairs, &model::TablePair::target), "the other database")})
+        facts.reverse_lacks->insert(facts.reverse_lacks->end(), complaints.begin(), complaints.end());
     facts.lag = lag.behind;
     facts.lag_growing = lag.growing;
     facts.slot_problem = lag.slot_problem;
