@@ -10,6 +10,7 @@
 #include "base/error.hpp"
 #include "ddl/target.hpp"
 #include "plan/merge.hpp"
+#include "plan/retire.hpp"
 #include "sql/builder.hpp"
 
 namespace pgcarve::plan {
@@ -129,6 +130,7 @@ std::vector<CrossingKey> crossing_keys(Setup const& setup, Catalog const& shared
     std::map<QName, QName> original;
     for (auto const& pair : setup.tables) {
         original.emplace(pair.source, pair.source);
+        original.emplace(held_name(pair.source), pair.source); // while a view stands at its name
         original.emplace(pair.target, pair.source);
     }
     for (auto const& pair : setup.database->tables)

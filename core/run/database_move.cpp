@@ -9,6 +9,7 @@
 #include "run/database_canary.hpp"
 #include "run/database_hop.hpp"
 #include "run/executor.hpp"
+#include "run/facts.hpp"
 #include "run/move_parts.hpp"
 #include "run/pool_pause.hpp"
 
@@ -85,8 +86,15 @@ private:
 
     model::Plan make_plan() {
         plan::DatabaseSides const sides{hop_.shared_catalog, hop_.other_catalog};
-        return hop_.rollback ? plan::plan_database_rollback(request_.service, *hop_.state.setup, sides)
-                             : plan::plan_database_cutover(request_.service, *hop_.state.setup, sides, hop_.severed());
+        if (hop_.rollback)
+            return plan::plan_database_rollback(request_.service, *hop_.state.setup, sides);
+        auto plan = plan::plan_database_cutover(request_.service, *hop_.state.setup, sides, hop_.severed());
+        // Those of an earlier cutover are there: making them again would hold up readers.
+        for (auto const& lock : plan::shared_locks(request_.service, *hop_.state.setup, hop_.shared_catalog)) {
+            if (mirrorgen::drift(lock, false, read_installed(hop_.shared, lock)).empty())
+                std::erase_if(plan.steps, [&](model::Step const& step) { return step.id == "lock:" + lock.triggers.front().table.display(); });
+        }
+        return plan;
     }
 
     void take_lease() {

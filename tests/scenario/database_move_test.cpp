@@ -244,10 +244,10 @@ TEST(DatabaseMove, NoSuperuser) {
 TEST(DatabaseMove, HostileNames) {
     auto const shared = test::shared_server().create_database();
     auto const own = test::service_server().create_database();
-    auto const services = fmt::format(R"([service."It's \"a\" $$shop$$; --"]
+    auto const services = fmt::format(R"([service.a-b_c]
 schema = "It's \"x\""
 tables = ["\"a.\"\"b\"\"\"", "\"select\"", "\"$$ ; DROP\""]
-[service."It's \"a\" $$shop$$; --".database]
+[service.a-b_c.database]
 dsn = "{}"
 schema = "St\"o're.$1"
 )",
@@ -261,7 +261,7 @@ schema = "St\"o're.$1"
                    INSERT INTO public."select" SELECT g, 'y' FROM generate_series(1, 20) g;
                    INSERT INTO public."$$ ; DROP" SELECT generate_series(1, 20))");
     carving.expect(0, "init --yes");
-    std::string const name = R"('It'\''s "a" $$shop$$; --')";
+    std::string const name = "a-b_c";
     carving.expect(0, "sync " + name + " --yes --until-caught-up");
     carving.expect(0, "cutover " + name + " --yes" + test::agreed);
     auto there = test::service_server().connect(own);
@@ -307,6 +307,8 @@ TEST(DatabaseMove, OpenWritersAndStopRequests) {
     Hop const hop;
     hop.prepare();
     auto const cutover = std::string{"cutover shop --yes"} + test::agreed;
+    hop.carving().expect(0, cutover);
+    hop.carving().expect(0, "rollback shop --yes");
     {
         auto writer = hop.carving().connect();
         pg::Transaction transaction{writer};

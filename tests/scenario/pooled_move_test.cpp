@@ -139,7 +139,7 @@ TEST_F(PooledMove, ThereAndBackWithoutAnError) {
     client.join();
     EXPECT_EQ(problem, "");
     auto session = carving_->connect();
-    EXPECT_EQ(Carving::value(session, "SELECT count(*) || ' ' || max(turn) FROM notes"), fmt::format("{0} {0}", written.load()));
+    EXPECT_EQ(Carving::value(session, "SELECT count(*) || ' ' || max(turn) FROM public.notes"), fmt::format("{0} {0}", written.load()));
 }
 
 TEST_F(PooledMove, ThePoolRunsAgainAfterAFailureOrAKill) {
