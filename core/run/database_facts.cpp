@@ -19,8 +19,8 @@ using sql::Sql;
 namespace {
 
 // Of the statements of both sides and the commits, apart from the drain and the lock; measured on two slow cores.
-constexpr double milliseconds_per_table = 5.0;
-constexpr double milliseconds_at_least = 20.0;
+constexpr double milliseconds_per_table = 8.0;
+constexpr double milliseconds_at_least = 60.0;
 constexpr double longest_lock_wait_ms = 400.0; // run/switch.cpp never lets writers queue longer in one try
 
 model::Setup of_pairs(model::Setup setup, std::vector<model::TablePair> const& pairs) {
