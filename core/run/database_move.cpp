@@ -10,6 +10,7 @@
 #include "run/database_hop.hpp"
 #include "run/executor.hpp"
 #include "run/facts.hpp"
+#include "run/fence_check.hpp"
 #include "run/move_parts.hpp"
 #include "run/pool_pause.hpp"
 
@@ -195,6 +196,7 @@ private:
                 record_switch(attempt, timing);
         };
         what.record_open = [&] { record_open(attempt); };
+        what.compare = [&] { compare_touched(mapping); };
         if (pool_->configured()) {
             what.hold = [&] {
                 held_since_ = SwitchClock::now();
@@ -221,6 +223,34 @@ private:
             attempt.done.insert("switch"); // committed with the old side, or with the new one
         if (!opened_)
             open(attempt, *std::ranges::find(attempt.plan.steps, hop_.opening(), &model::Step::id));
+    }
+
+    // What the stream has touched since the last proof, once more, while nobody writes. Without a proof there is nothing to
+    // start from: then the gate was overridden, or it is a way back, which asks for none.
+    void compare_touched(sync::Mapping const& mapping) {
+        auto const row = hop_.shared.maybe_one(sql::Sql{"SELECT proven_lsn::text AS lsn FROM pgcarve.verification WHERE whole AND verdict = 'clean'"
+                                                        " AND proven_lsn IS NOT NULL AND service = "}
+                                                   .bind(request_.service)
+                                                   .add(" AND authority = ")
+                                                   .bind(std::string{cutover::text(hop_.state.authority)})
+                                                   .add(" ORDER BY id DESC LIMIT 1"));
+        auto const since = row ? base::Lsn::parse(row->text("lsn")) : std::nullopt;
+        if (!since) {
+            context_.events.info("no verification to go on from: what was written since is not compared under the fence");
+            return;
+        }
+        auto const check = check_touched(hop_.old_side(), hop_.new_side(), hop_.forth, mapping, *since);
+        if (!check.complete)
+            context_.events.warn(fmt::format("not all that was written since the last verification was compared under the fence: {}", check.why));
+        if (check.missing + check.extra + check.different == 0)
+            return;
+        Error error{Exit::needs_decision, "rows-differ",
+                    fmt::format("of {} rows written since the last verification {} are missing, {} too many and {} different", check.keys, check.missing,
+                                check.extra, check.different),
+                    fmt::format("authority has not moved; `pgcarve verify {0}`, then `pgcarve repair {0}`", request_.service)};
+        for (auto const& sample : check.samples)
+            error.with(sample);
+        throw std::move(error);
     }
 
     void record_other(control::Attempt const& attempt, std::string const& step) {

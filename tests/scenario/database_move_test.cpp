@@ -23,7 +23,11 @@ TEST(DatabaseMove, RolloutRollbackRollout) {
     hop.expect_one_writer(true);
     test::Process stream{carving.command("sync shop --yes")};
     one.more(5);
-    auto const rollout = carving.expect(0, std::string{"cutover shop --yes --format json"} + test::agreed);
+    carving.refuses(1, "cutover shop --yes", {"never verified"});
+    carving.expect(0, "verify shop");
+    one.more(5);
+    auto const rollout = carving.expect(0, "cutover shop --yes --format json");
+    EXPECT_EQ(rollout.err.find("not compared"), std::string::npos) << rollout.err; // what was written since the proof was, under the fence
     for (auto const* const field : {"\"schema_version\": 1", "\"from\": \"syncing\"", "\"to\": \"database_live\"", "\"predicted_write_block_ms\": ",
                                     "\"write_block_ms\": ", "\"gate\""})
         EXPECT_NE(rollout.out.find(field), std::string::npos) << field << "\n" << rollout.out;
@@ -73,6 +77,27 @@ TEST(DatabaseMove, WithoutARunningSync) {
     hop.carving().refuses(0, "rollback shop --yes", {"already"}); // a second time there is nothing to do
     hop.carving().expect(0, "sync shop --yes --until-caught-up");
     hop.expect_equal();
+}
+
+// A row that somebody changed behind the stream's back after the verification, and that was written since, is found under
+// the fence; nothing moves.
+TEST(DatabaseMove, ADifferenceFoundUnderTheFenceTakesItBack) {
+    Hop const hop;
+    hop.prepare();
+    auto const& carving = hop.carving();
+    {
+        test::Process stream{carving.command("sync shop --yes")};
+        EXPECT_TRUE(test::wait_until([&] { return carving.run("verify shop").exit == 0; }));
+        stream.signal(SIGTERM);
+        EXPECT_EQ(stream.wait().exit, 0);
+    }
+    carving.sql("UPDATE public.orders SET state = 'paid' WHERE id BETWEEN 10 AND 20");
+    carving.expect(0, "sync shop --yes --until-caught-up");
+    test::service_server().connect(hop.own()).run("SET pgcarve.mirror = 'on'; UPDATE store.orders SET customer = 49 WHERE id = 15");
+    carving.refuses(5, "cutover shop --yes", {"rows-differ", "public.orders", "15"});
+    EXPECT_EQ(carving.phase(), "syncing");
+    hop.expect_one_writer(true);
+    EXPECT_EQ(carving.value("SELECT count(*) FROM pgcarve.attempt WHERE state = 'open'"), "0");
 }
 
 TEST(DatabaseMove, AClosedGateMovesNothing) {
