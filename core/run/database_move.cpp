@@ -196,6 +196,7 @@ private:
                 record_switch(attempt, timing);
         };
         what.record_open = [&] { record_open(attempt); };
+        what.catch_up = [&] { hop_.catch_up(*stream); };
         what.compare = [&] { compare_touched(mapping); };
         if (pool_->configured()) {
             what.hold = [&] {

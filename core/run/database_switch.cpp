@@ -70,12 +70,7 @@ private:
     }
 
     bool attempt(Millis lock_timeout, SwitchTiming& timing, SwitchClock::time_point& asked) {
-        // What writers commit from here to the lock is drained while they wait, so it should not be much.
-        if (!stream_.run_until(sync::mark(old_marks_), what_.max_write_block, context_.interrupt)) {
-            context_.interrupt.check();
-            throw Error{Exit::unavailable, "not-drained", fmt::format("the stream was not in step within {}", base::format_duration(what_.max_write_block)),
-                        "nothing was changed; let `pgcarve sync` catch up, then run the same command again"};
-        }
+        what_.catch_up(); // what writers commit from here to the lock is drained while they wait
         pg::Transaction open{new_};
         if (!keep_quiet(open))
             return false;

@@ -36,6 +36,8 @@ struct ServerSwitch {
     // Last in each transaction; commit with it.
     std::function<void(SwitchTiming const&)> record_close;
     std::function<void()> record_open;
+    // Before each try, when nobody waits yet: until the stream is in step to within a moment.
+    std::function<void()> catch_up;
     // Around each try's fence: holds pooled clients back, and lets them go when the try came to nothing. Both may be empty.
     std::function<void()> hold;
     std::function<void()> release;
@@ -51,9 +53,9 @@ struct ServerSwitchResult {
     bool opened = false;
 };
 
-// `stream` is `forth`, in step to within a moment. `old_side`, `new_side`: the sessions that the two records write with.
-// `result` is kept up to date, also when an Error leaves it. Errors: "lock-not-acquired", "write-block-exceeded",
-// "not-drained" (exit 4), "switch-refused" (exit 5), those of ServerSwitch::compare and the stream.
+// `stream` is `forth`. `old_side`, `new_side`: the sessions that the two records write with.
+// `result` is kept up to date, also when an Error leaves it. Errors: "lock-not-acquired", "write-block-exceeded"
+// (exit 4), "switch-refused" (exit 5), those of the functions in `what` and of the stream.
 void switch_servers(Context& context, ServerSwitch const& what, sync::Stream& stream, pg::Session& old_side, pg::Session& new_side,
                     ServerSwitchResult& result);
 
