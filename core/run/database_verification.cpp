@@ -64,6 +64,10 @@ void continue_from_last(pg::Session& session, Context& context, control::Service
     options.since = base::Lsn::parse(last->text("lsn"));
     double const window = static_cast<double>(context.service(state.name).limits.window.count()) / 1000.0;
     options.share = window <= 0 ? 1.0 : std::min(1.0, std::max(last->real("age"), 1.0) / (part_of_window * window));
+    if (options.share >= 1.0) { // every row's turn has come
+        options.since.reset();
+        return;
+    }
     for (auto const row : session.query(Sql{"SELECT source_table, next FROM pgcarve.verification_turn WHERE service = "}
                                             .bind(state.name)
                                             .add(" AND authority = ")

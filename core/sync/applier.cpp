@@ -12,7 +12,8 @@ namespace pgcarve::sync {
 namespace {
 
 constexpr auto differs_hint =
-    "the target was written by somebody else, or lost what it had: `pgcarve verify` shows the rows, `pgcarve repair` mends them";
+    "the target was written by somebody else, or lost what it had: put the row there as the source has it and start the sync again; "
+    "once it runs, `pgcarve verify` shows what else differs and `pgcarve repair` mends it";
 
 // A statement met another number of rows than the source says are there.
 class CountDiffers : public std::exception {};

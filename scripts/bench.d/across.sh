@@ -54,9 +54,9 @@ bench_across() {
         sql across "UPDATE public.wide SET amount = amount + 1 WHERE id % 100 = $round"
         carver across sync svc --yes --until-caught-up
         across_verify --incremental >>"$dir/across.incremental"
-        there -c "UPDATE svc.wide SET note = 'wrong' WHERE id % ($rows / 10) = 7"
+        there -c "SET pgcarve.mirror = 'on'" -c "UPDATE svc.wide SET note = 'wrong' WHERE id % ($rows / 10) = 7"
         across_verify --full >>"$dir/across.ten"
-        there -c "UPDATE svc.wide SET note = CASE WHEN id % 3 = 0 THEN 'please ring twice' END WHERE id % ($rows / 10) = 7"
+        there -c "SET pgcarve.mirror = 'on'" -c "UPDATE svc.wide SET note = CASE WHEN id % 3 = 0 THEN 'please ring twice' END WHERE id % ($rows / 10) = 7"
         progress "  round $round: alone $(tail -n 1 "$dir/across.alone"), full $(tail -n 1 "$dir/across.full")," \
             "incremental $(tail -n 1 "$dir/across.incremental"), ten differences $(tail -n 1 "$dir/across.ten") ms"
     done
