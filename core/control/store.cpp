@@ -404,7 +404,9 @@ Store::History Store::history(std::string const& service, std::string const& sig
     auto const facts = session_.maybe_one(
         Sql{"SELECT extract(epoch FROM clock_timestamp() - s.window_started_at)::float8 AS window_seconds,"
             " extract(epoch FROM clock_timestamp() - greatest(s.window_started_at,"
-            " (SELECT max(finished_at) FROM pgcarve.verification v WHERE v.service = s.name AND verdict = 'different')))::float8"
+            " (SELECT max(finished_at) FROM pgcarve.verification v WHERE v.service = s.name AND verdict = 'different'),"
+            " (SELECT max(coalesce(equal_again_at, committed_at)) FROM pgcarve.audit_difference d WHERE d.service = s.name"
+            "  AND (equal_again_at IS NULL OR equal_again_at > committed_at + interval '10 seconds'))))::float8"
             " AS agreed_seconds,"
             " (SELECT count(*) FROM pgcarve.finding f WHERE f.service = s.name AND resolved_at IS NULL) AS unresolved,"
             // Clean runs since the last one that was not clean, within this window.

@@ -7,6 +7,7 @@
 #include "catalog/reader.hpp"
 #include "control/migrations.hpp"
 #include "plan/finish.hpp"
+#include "run/audit.hpp"
 #include "run/database_finish.hpp"
 #include "run/executor.hpp"
 #include "run/sync.hpp"
@@ -219,6 +220,9 @@ private:
     void execute(control::Lease const& lease, std::optional<control::Attempt> const& open, model::Plan const& plan,
                  std::function<void()> const& at_end, std::function<void(Executor&)> const& prepare = [](Executor&) {}) {
         auto attempt = open ? *open : begin(lease, plan);
+        // An audit has nothing to follow any more. Not a step of the plan: it is done again, and harmless, in every run.
+        if (verb_ == "cancel" || verb_ == "complete")
+            end_audit(context_, session_, service_, true);
         Executor executor{context_, session_, lease, std::move(attempt)};
         prepare(executor);
         executor.run();

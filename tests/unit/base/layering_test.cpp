@@ -30,6 +30,7 @@ std::map<std::string, std::set<std::string>> const may_use{
     {"control", {"base", "sql", "model", "pg", "cutover"}},
     {"mirror", {"base", "sql", "model", "pg", "cutover", "control", "catalog", "mirrorgen"}},
     {"sync", {"base", "wire", "sql", "model", "pg", "cutover", "control", "catalog"}},
+    {"audit", {"base", "wire", "sql", "model", "pg", "cutover", "control", "catalog", "sync"}},
     {"verify", {"base", "sql", "model", "pg", "cutover", "control", "catalog"}},
 };
 std::set<std::string> const pure{"base",      "wire",    "sql",    "model", "config", "ddl",
