@@ -1,6 +1,11 @@
+#include <chrono>
+
 #include <fmt/format.h>
 
 #include "pgcarve/verbs.hpp"
+#include "pgcarve/verify_outputs.hpp"
+#include "run/audit.hpp"
+#include "run/history.hpp"
 #include "run/verification.hpp"
 
 namespace pgcarve::cmd {
@@ -18,7 +23,15 @@ struct VerifyOptions {
     std::optional<int> max_load;
     int jobs = 0;
     bool show_values = false;
+    base::Millis keep_history{std::chrono::hours{24 * 180}};
+    VerifyOutputs outputs;
 };
+
+model::Verification not_judged(std::string service) {
+    model::Verification none;
+    none.service = std::move(service);
+    return none;
+}
 
 std::vector<std::string> wanted_services(VerifyOptions const& options, run::Context& run) {
     if (options.service && options.all)
@@ -49,8 +62,10 @@ std::string line(std::string const& service, verify::CompareProgress const& p) {
 base::Exit run_verify(VerifyOptions const& options, Context& context) {
     RunContext run{context};
     std::vector<model::Verification> all;
+    report::Reasons reasons;
     Progress progress{context.terminal, context.log, context.options.verbosity};
-    for (auto const& service : wanted_services(options, run.get())) {
+    auto const services = wanted_services(options, run.get());
+    for (auto const& service : services) {
         verify::CompareOptions compare;
         compare.tables = options.tables;
         compare.where = options.where;
@@ -64,20 +79,39 @@ base::Exit run_verify(VerifyOptions const& options, Context& context) {
         try {
             all.push_back(run::verify_service(run.get(), service, options.incremental, compare, events));
         } catch (base::Error const& e) {
-            // One service that cannot be judged yet must not hide the verdict on the others.
-            if (options.service || e.exit() != base::Exit::not_proven)
+            if (e.exit() == base::Exit::usage)
                 throw;
+            // One service that cannot be judged yet must not hide the verdict on the others; and a night that was broken
+            // off leaves outputs that say so, not those of the night before.
+            if (options.service || e.exit() != base::Exit::not_proven) {
+                for (auto i = all.size(); i < services.size(); ++i) {
+                    reasons[services[i]] = services[i] == service ? e.message() : "not begun";
+                    all.push_back(not_judged(services[i]));
+                }
+                options.outputs.put(all, reasons, context);
+                throw;
+            }
             context.log.warn(fmt::format("{}: {}", service, e.message()));
-            model::Verification none;
-            none.service = service;
-            all.push_back(std::move(none));
+            reasons[service] = e.message();
+            all.push_back(not_judged(service));
         }
-        context.interrupt.check();
+        if (context.interrupt.requested())
+            break;
     }
     progress.update("");
+    for (auto i = all.size(); i < services.size(); ++i) {
+        reasons[services[i]] = "stopped by " + context.interrupt.reason();
+        all.push_back(not_judged(services[i]));
+    }
     if (all.empty())
         context.terminal.message("no service has its rows on two sides: nothing to verify\n");
-    context.result(all);
+    options.outputs.put(all, reasons, context);
+    context.interrupt.check();
+    if (!options.service) {
+        run::prune_history(run.get(), options.keep_history);
+        for (auto const& done : run::guard_audits(run.get()))
+            context.log.warn(done);
+    }
     return exit_of(all);
 }
 
@@ -88,9 +122,11 @@ void register_verify(Registry& registry) {
     auto& verb = registry.add(
         {.name = "verify",
          .summary = "compare both sides row by row, at one moment, while both are in use",
-         .examples = {"pgcarve verify checkout", "pgcarve verify checkout --incremental", "pgcarve verify --all --max-duration 2h --max-load 20"},
+         .examples = {"pgcarve verify checkout", "pgcarve verify checkout --incremental", "pgcarve verify --all --max-duration 2h --max-load 20",
+                      "pgcarve verify --all --output markdown --junit verify.xml --textfile /var/lib/prometheus/node-exporter/pgcarve_verify.prom"},
          .details = "Without a service, or with --all: every service whose rows are on two sides. The verdict is kept\n"
-                    "and feeds the gate. Exit code: 0 equal, 1 rows differ, 3 not proven."},
+                    "and feeds the gate. A run over all services also prunes the history.\n"
+                    "Exit code: 0 equal, 1 rows differ, 3 not proven."},
         [options](Context& context) { return run_verify(*options, context); });
     verb.add_option("SERVICE", options->service, "one service; all of them when left out")->type_name("");
     verb.add_flag("--all", options->all, "every service whose rows are on two sides");
@@ -110,6 +146,17 @@ void register_verify(Registry& registry) {
     verb.add_option("--max-load", options->max_load, "wait while more other sessions than this are active")->type_name("N")->check(CLI::NonNegativeNumber);
     verb.add_option("--jobs,-j", options->jobs, "sessions that compare (default: 2 to 4, by this machine's cores)")->type_name("N")->check(CLI::Range(1, 64));
     verb.add_flag("--show-values", options->show_values, "show the values that differ, not only their columns");
+    verb.add_option_function<std::string>(
+            "--keep-history",
+            [options](std::string const& text) {
+                auto const keep = base::parse_duration(text);
+                if (!keep || *keep < std::chrono::hours{24})
+                    throw CLI::ValidationError{"--keep-history", fmt::format("\"{}\" is no duration of a day or more, such as 180d", text)};
+                options->keep_history = *keep;
+            },
+            "how long verifications are remembered (default 180d); what the gate needs is kept longer")
+        ->type_name("DURATION");
+    options->outputs.declare(verb);
 }
 
 } // namespace pgcarve::cmd

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "report/document.hpp"
+#include "report/escape.hpp"
 #include "report/lint.hpp"
 #include "report/table.hpp"
 
@@ -54,44 +55,6 @@ std::string command(char const* level, std::string const& file, model::Position 
                                               : fmt::format(",endLine={}", to.line);
     return fmt::format("::{} file={},line={}{},title={}::{}\n", level, escape_command(file, true), from.line,
                        columns, escape_command(title, true), escape_command(message, false));
-}
-
-std::string escape_xml(std::string_view text) {
-    std::string out;
-    for (char const c : printable_lines(text)) {
-        switch (c) {
-        case '&':
-            out += "&amp;";
-            break;
-        case '<':
-            out += "&lt;";
-            break;
-        case '>':
-            out += "&gt;";
-            break;
-        case '"':
-            out += "&quot;";
-            break;
-        case '\n':
-            out += "&#10;";
-            break;
-        default:
-            out += c;
-            break;
-        }
-    }
-    return out;
-}
-
-std::string escape_markdown(std::string_view text) {
-    std::string out;
-    for (char const c : printable(text)) {
-        if (c == '|' || c == '<' || c == '>' || c == '*' || c == '_' || c == '`' || c == '[' || c == ']' ||
-            c == '\\')
-            out += '\\';
-        out += c;
-    }
-    return out;
 }
 
 Json sarif_region(model::Position from, model::Position to) {
