@@ -11,9 +11,16 @@
 #include <nlohmann/json.hpp>
 #include <unistd.h>
 
+#include "lint/catalog_text.hpp"
+#include "lint/inventory.hpp"
 #include "lint/lint.hpp"
+#include "pgcarve/git.hpp"
 #include "pgcarve/options.hpp"
+#include "pgcarve/process.hpp"
+#include "pgcarve/scratch_server.hpp"
 #include "report/lint.hpp"
+#include "run/live_facts.hpp"
+#include "run/scratch.hpp"
 
 namespace pgcarve::cmd {
 
@@ -28,12 +35,20 @@ struct LintVerbOptions {
     std::vector<std::string> schema;
     std::string output;
     std::string runner = "plain";
-    int pg_version = 15;
+    int pg_version = 0; // 0: what the DSN's server is, or 15
     bool strict = false;
     bool allow_gaps = false;
     std::string stdin_path;
     std::string baseline;
     std::string write_baseline;
+    std::string inventory;
+    std::string sync_state;
+    std::string dsn;
+    std::string database;
+    std::string git_base;
+    bool history = false;
+    bool scratch = false;
+    std::string scratch_dsn;
     bool rules = false;
     std::string explain;
 };
@@ -160,9 +175,12 @@ std::string today() {
                        static_cast<unsigned>(day.day()));
 }
 
+model::Severity severity_of(std::string const& word) {
+    return word == "off" ? model::Severity::off : word == "warning" ? model::Severity::warning : model::Severity::error;
+}
+
 // Severities of pgcarve.toml by rule id; a rule that is not there is an error.
-std::map<std::string, model::Severity> severities(model::BoundaryMap const& map) {
-    std::map<std::string, model::Severity> out;
+void read_severities(model::BoundaryMap const& map, lint::Options& options) {
     auto const check = [&](std::string const& id, std::string const& key) {
         auto const* const rule = lint::find_rule(id);
         if (rule == nullptr)
@@ -172,12 +190,9 @@ std::map<std::string, model::Severity> severities(model::BoundaryMap const& map)
         return rule->about.id;
     };
     for (auto const& [id, word] : map.lint.severity)
-        out[check(id, "lint.severity")] = word == "off"       ? model::Severity::off
-                                          : word == "warning" ? model::Severity::warning
-                                                              : model::Severity::error;
+        options.severity[check(id, "lint.severity")] = severity_of(word);
     for (auto const& accepted : map.lint.accept)
         (void)check(accepted.rule, accepted.where.key);
-    return out;
 }
 
 std::vector<model::LintRule> rules() {
@@ -217,15 +232,29 @@ base::Exit explain(LintVerbOptions const& options, Context& context) {
 }
 
 lint::Input read_input(LintVerbOptions const& options, Context& context) {
+    bool const pg_version_given = options.pg_version != 0;
     lint::Input input;
     input.options.runner = lint::runner_of(options.runner).value_or(lint::Runner::plain);
-    input.options.server_version = options.pg_version;
+    input.options.server_version = pg_version_given ? options.pg_version : 15;
     input.options.today = today();
     input.options.allow_gaps = options.allow_gaps;
+    input.options.history = options.history;
     for (auto const& path : expand(options.schema))
         input.schema.push_back({path, read_text(path)});
     bool const diesel = input.options.runner == lint::Runner::diesel;
-    for (auto const& path : expand(options.files)) {
+    auto paths = expand(options.files);
+    if (!options.git_base.empty()) {
+        std::vector<std::string> named;
+        std::ranges::copy_if(paths, std::back_inserter(named), [](std::string const& path) { return path != "-"; });
+        auto const known = on_git_base(options.git_base, named);
+        for (std::size_t i = 0; i < named.size(); ++i) {
+            if (!known[i])
+                continue;
+            input.schema.push_back({named[i], read_text(named[i])});
+            std::erase(paths, named[i]);
+        }
+    }
+    for (auto const& path : paths) {
         if (path == "-")
             input.files.push_back(
                 {options.stdin_path.empty() ? "<stdin>" : options.stdin_path, read_stdin()});
@@ -234,11 +263,36 @@ lint::Input read_input(LintVerbOptions const& options, Context& context) {
     }
     if (!options.baseline.empty())
         input.baseline = parse_baseline(options.baseline);
+    if (!options.sync_state.empty())
+        input.sync = lint::parse_sync_state(read_text(options.sync_state));
+    if (!options.inventory.empty()) {
+        auto const catalog = lint::parse_inventory(read_text(options.inventory));
+        input.catalog = {options.inventory, lint::catalog_text(catalog)};
+        if (!pg_version_given)
+            input.options.server_version = catalog.server_version / 10000;
+    }
+    if (!options.dsn.empty()) {
+        auto facts = run::live_facts(options.dsn);
+        input.catalog = {"the catalog", lint::catalog_text(facts.catalog)};
+        if (!input.sync)
+            input.sync = std::move(facts.sync);
+        if (!pg_version_given)
+            input.options.server_version = facts.catalog.server_version / 10000;
+    }
+    input.database = options.database;
     input.map = boundary(context);
+    if (!options.database.empty()) {
+        if (input.map == nullptr || input.map->service(options.database) == nullptr ||
+            !input.map->service(options.database)->database)
+            throw base::Error{base::Exit::usage, "unknown-service",
+                              fmt::format("--for-database: {} has no [service.{}.database]", context.options.config, options.database), {}};
+    }
     if (input.map != nullptr)
-        input.options.severity = severities(*input.map);
+        read_severities(*input.map, input.options);
     else
         context.log.info("there is no {}: the boundary rules are off", context.options.config);
+    if (!input.sync)
+        context.log.info("nothing is known of running syncs (--sync-state, --dsn): the sync rules are off");
     return input;
 }
 
@@ -260,6 +314,38 @@ std::string rendered(std::string const& output, model::LintReport const& report,
     return report::text(report, context.terminal.out_style());
 }
 
+// Loads what pg_dump says of the schema that is there.
+void load_dump(std::string const& from, std::string const& into) {
+    auto const dump = run_process({"pg_dump", "--schema-only", "--no-owner", "--exclude-schema=pgcarve", "--dbname=" + from});
+    if (dump.exit != 0)
+        throw base::Error{base::Exit::not_proven, "scratch", "pg_dump: " + dump.err, {}};
+    auto const load = run_process({"psql", "-X", "-q", "-o", "/dev/null", "--dbname=" + into, "-f", "-"}, dump.out);
+    if (load.exit != 0)
+        throw base::Error{base::Exit::not_proven, "scratch", "psql: " + load.err, {}};
+}
+
+void prove(LintVerbOptions const& options, lint::Input const& input, model::LintReport& report, Context& context) {
+    std::optional<ScratchServer> server;
+    run::ScratchRequest request;
+    request.dsn = options.scratch_dsn;
+    if (request.dsn.empty()) {
+        context.log.info("starting a scratch server");
+        server.emplace(options.pg_version);
+        request.dsn = server->dsn();
+        request.make_roles = true;
+    }
+    if (!options.dsn.empty())
+        request.load = [&](std::string const& into) { load_dump(options.dsn, into); };
+    auto const result = run::run_on_scratch(request, input, context.interrupt, lint::rewrites(report, input));
+    lint::prove_rewrites(report, result.rewrites);
+    lint::prove_syncs(report, input, result.syncs);
+    for (auto const& tried : result.syncs) {
+        if (!tried.tried)
+            context.log.info("{} could not be tried on the scratch server: {}", tried.table.source.table.display(), tried.trouble);
+    }
+    lint::prove(report, input, result.observed, result.unproven);
+}
+
 base::Exit run_lint(LintVerbOptions const& options, Context& context) {
     if (options.rules || !options.explain.empty())
         return explain(options, context);
@@ -269,7 +355,10 @@ base::Exit run_lint(LintVerbOptions const& options, Context& context) {
     auto all = options;
     if (!options.stdin_path.empty() && std::ranges::find(all.files, "-") == all.files.end())
         all.files.emplace_back("-");
-    auto const report = lint::lint(read_input(all, context));
+    auto const input = read_input(all, context);
+    auto report = lint::lint(input);
+    if (options.scratch || !options.scratch_dsn.empty())
+        prove(options, input, report, context);
     if (!options.write_baseline.empty()) {
         save_baseline(options.write_baseline, report);
         context.terminal.message(fmt::format("wrote {}\n", options.write_baseline));
@@ -332,6 +421,28 @@ void register_lint(Registry& registry) {
     verb.add_option("--write-baseline", options->write_baseline,
                     "write every finding to a baseline, and stop")
         ->type_name("FILE");
+    auto* const inventory = verb.add_option("--inventory", options->inventory,
+                                            "what the change set meets, as `pgcarve assess --save` wrote it")
+                                ->type_name("FILE");
+    verb.add_option("--sync-state", options->sync_state,
+                    "what runs now, as `pgcarve status --format json` printed it: for the sync rules")
+        ->type_name("FILE");
+    verb.add_option("--git-base", options->git_base,
+                    "judge only what is not on this branch: the other files are what the change meets")
+        ->type_name("REF");
+    verb.add_option("--dsn", options->dsn,
+                    "a database to look at: its catalog settles types and constraints, its control schema what runs now")
+        ->type_name("DSN")
+        ->excludes(inventory);
+    verb.add_flag("--history", options->history, "each file meets what the files before it made: judges years of migrations at once");
+    auto* const scratch = verb.add_flag("--scratch", options->scratch,
+                                        "prove it: run base and change on a server that is made for it and removed");
+    verb.add_option("--scratch-dsn", options->scratch_dsn, "the same on a server that may be thrown away")
+        ->type_name("DSN")
+        ->excludes(scratch);
+    verb.add_option("--for-database", options->database,
+                    "the files are for this service's own database, not for the shared one")
+        ->type_name("SERVICE");
     verb.add_flag("--rules", options->rules, "list the rules and stop");
     verb.add_option("--explain", options->explain, "tell all about one rule and stop")->type_name("RULE");
 }

@@ -4,6 +4,7 @@ namespace pgcarve::cmd {
 
 void register_init(Registry& registry);
 void register_doctor(Registry& registry);
+void register_assess(Registry& registry);
 void register_plan(Registry& registry);
 void register_split(Registry& registry);
 void register_sync(Registry& registry);
@@ -21,6 +22,7 @@ void register_lint(Registry& registry);
 void register_verbs(Registry& registry) {
     register_init(registry);
     register_doctor(registry);
+    register_assess(registry);
     register_plan(registry);
     register_split(registry);
     register_sync(registry);

@@ -140,6 +140,14 @@ struct Column {
 // Checks that a constraint proves, as far as SET NOT NULL is concerned: the columns x of x IS NOT NULL AND ….
 using NotNullColumns = std::vector<std::string>;
 
+// A table's constraint in CREATE TABLE; the columns' own are in Column.
+struct TableConstraint {
+    std::string name; // "" when the server names it
+    ConstraintKind kind = ConstraintKind::none;
+    std::vector<std::string> columns;
+    NotNullColumns proves_not_null;
+};
+
 struct Body; // of a routine
 
 struct Action {
@@ -152,6 +160,7 @@ struct Action {
     std::vector<std::string> columns;
     std::vector<Column> definitions;      // CREATE TABLE, ADD COLUMN (one)
     std::vector<ForeignKey> foreign_keys; // CREATE TABLE's, ADD CONSTRAINT (one)
+    std::vector<TableConstraint> constraints; // CREATE TABLE's
     std::vector<sql::QName> parents;      // INHERITS, PARTITION OF, LIKE
     ConstraintKind constraint = ConstraintKind::none;
     NotNullColumns proves_not_null;

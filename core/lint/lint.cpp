@@ -30,13 +30,6 @@ std::string_view comment_body(std::string_view text, Span span) {
     return body;
 }
 
-// One file, cut and read.
-struct Script {
-    File const* file = nullptr;
-    Source source;
-    std::vector<Statement> statements; // one for each piece
-};
-
 bool begins_itself(Script const& script) {
     for (auto const& statement : script.statements) {
         for (auto const& action : statement.actions) {
@@ -50,13 +43,12 @@ bool begins_itself(Script const& script) {
 }
 
 // Whether the runner opens a transaction around the file.
-bool is_wrapped(Script const& script, Runner runner) {
-    auto const& text = script.file->text;
+bool is_wrapped(File const& file, Script const& script, Runner runner) {
+    auto const& text = file.text;
     auto const says = [&](std::string_view word) {
-        return std::ranges::any_of(script.source.comments,
-                                   [&](Span span) { return comment_body(text, span).starts_with(word); });
+        return std::ranges::any_of(script.comments, [&](Span span) { return comment_body(text, span).starts_with(word); });
     };
-    if (script.file->no_transaction)
+    if (file.no_transaction)
         return false;
     switch (runner) {
     case Runner::plain:
@@ -85,74 +77,73 @@ bool is_wrapped(Script const& script, Runner runner) {
     return false;
 }
 
+// Where a name without a schema is looked up.
+std::string default_schema(Input const& input) {
+    if (input.map == nullptr)
+        return "public";
+    auto const* const service = input.map->service(input.database);
+    if (service != nullptr && service->database)
+        return service->database->schema;
+    return input.map->shared_schema;
+}
+
 class Linter {
 public:
     explicit Linter(Input const& input)
         : input_{input}
-        , state_{input.options.server_version, input.map != nullptr ? input.map->shared_schema : "public"} {
+        , state_{input.options.server_version, default_schema(input)} {
         if (input.map != nullptr)
             boundary_.emplace(*input.map);
+        if (input.sync)
+            sync_.emplace(*input.sync, input.database);
         accepted_used_.resize(input.map != nullptr ? input.map->lint.accept.size() : 0);
         baseline_used_.resize(input.baseline ? input.baseline->entries.size() : 0);
     }
 
     model::LintReport run() {
         report_.boundary = boundary_.has_value();
+        report_.sync = sync_.has_value();
         report_.gaps_allowed = input_.options.allow_gaps;
         state_.base = true;
+        if (input_.catalog)
+            learn(*input_.catalog, state_);
         for (auto const& file : input_.schema)
-            learn(file);
+            learn(file, state_);
         state_.base = false;
-        for (auto const& file : input_.files)
+        auto past = state_;
+        past.base = true;
+        for (auto const& file : input_.files) {
             judge(file);
+            if (!input_.options.history)
+                continue;
+            learn(file, past);
+            state_ = past;
+            state_.base = false;
+        }
+        file_ = nullptr;
         tell_stale();
         return std::move(report_);
     }
 
 private:
-    [[nodiscard]] Script read(File const& file) const {
-        Script script;
-        script.file = &file;
-        script.source = split(file.text);
-        auto pieces = script.source.pieces;
-        if (input_.options.runner == Runner::goose) { // the way back is another change set
-            auto const down = std::ranges::find_if(script.source.comments, [&](Span span) {
-                return comment_body(file.text, span).starts_with("+goose Down");
-            });
-            if (down != script.source.comments.end())
-                std::erase_if(pieces, [&](Piece const& piece) { return piece.span.begin > down->begin; });
-        }
-        for (auto const& piece : pieces) {
-            if (piece.obstacle.empty()) {
-                script.statements.push_back(read_statement(file.text, piece.span));
-                continue;
-            }
-            Statement statement;
-            statement.span = piece.span;
-            statement.gaps.push_back({piece.span, piece.obstacle});
-            script.statements.push_back(std::move(statement));
-        }
-        return script;
-    }
-
-    void learn(File const& file) {
-        state_.begin_file(false);
-        for (auto const& statement : read(file).statements) {
+    void learn(File const& file, State& state) const {
+        state.begin_file(false);
+        for (auto const& statement : read_script(file, input_.options.runner).statements) {
             for (auto const& action : statement.actions)
-                state_.apply(action);
+                state.apply(action);
         }
     }
 
     void judge(File const& file) {
-        auto const script = read(file);
+        auto const script = read_script(file, input_.options.runner);
         Lines const lines{file.text};
         file_ = &file;
         lines_ = &lines;
         seen_.clear();
         occurrences_.clear();
-        ignores_ = read_ignores(file.text, script.source.comments);
+        ignores_ = read_ignores(file.text, script.comments);
         service_ = boundary_ ? boundary_->service_of_file(file.name) : std::string{};
-        wrapped_ = is_wrapped(script, input_.options.runner);
+        wrapped_ = script.wrapped;
         report_.files.push_back(file.name);
         auto const first_finding = report_.findings.size();
         created_.clear();
@@ -184,6 +175,8 @@ private:
         bool open = false; // a gap that nobody answered for
         for (auto const& gap : statement.gaps)
             open = tell_gap(gap) || open;
+        if (state_.version < 15 && std::ranges::any_of(statement.actions, [](Action const& action) { return action.verb == Verb::merge; }))
+            open = tell_gap({statement.span, "MERGE is not known before PostgreSQL 15"}) || open;
         ++(open ? report_.coverage.not_analysed : report_.coverage.heuristic);
         state_.before(statement);
         for (std::size_t i = 0; i < statement.actions.size(); ++i) {
@@ -214,27 +207,28 @@ private:
                               wrapped_,
                               created_,
                               tell,
-                              once};
+                              once,
+                              sync_ ? &*sync_ : nullptr,
+                              file_->text};
         for (auto const* const rule : all_rules()) {
             judging = rule;
             if (rule->judge == nullptr || severity(*rule) == model::Severity::off)
                 continue;
-            if (rule->about.id[0] == 'B' && !boundary_)
+            if ((rule->about.id[0] == 'B' && !boundary_) || (rule->about.id[0] == 'S' && !sync_))
                 continue;
             rule->judge(context);
         }
     }
 
     [[nodiscard]] model::Severity severity(Rule const& rule) const {
-        auto const at = input_.options.severity.find(rule.about.id);
-        return at == input_.options.severity.end() ? rule.about.severity : at->second;
+        return input_.options.chosen(rule.about.id, file_ == nullptr ? std::string{} : file_->name).value_or(rule.about.severity);
     }
 
     void tell(Rule const& rule, Told told) {
         model::LintFinding finding;
         finding.rule = rule.about.id;
         finding.severity = severity(rule);
-        if (told.warn_only && !input_.options.severity.contains(rule.about.id))
+        if (told.warn_only && !input_.options.chosen(rule.about.id, file_->name))
             finding.severity = model::Severity::warning;
         finding.message = std::move(told.message);
         finding.fix = told.fix.empty() ? rule.about.fix : std::move(told.fix);
@@ -338,7 +332,8 @@ private:
             }
             bool const expired = !ignore.until.empty() && input_.options.today > ignore.until;
             for (std::size_t i = 0; i < ignore.rules.size(); ++i) {
-                if (!ignore.used[i] && !(ignore.rules[i][0] == 'B' && !boundary_))
+                bool const off = (ignore.rules[i][0] == 'B' && !boundary_) || (ignore.rules[i][0] == 'S' && !sync_);
+                if (!ignore.used[i] && !off)
                     tell_meta("A01", finding,
                               "nothing here is found by " + ignore.rules[i] + ": this ignore can go");
                 else if (ignore.used[i] && expired)
@@ -380,6 +375,7 @@ private:
     Input const& input_;
     State state_;
     std::optional<Boundary> boundary_;
+    std::optional<SyncView> sync_;
     model::LintReport report_;
     File const* file_ = nullptr;
     Lines const* lines_ = nullptr;
@@ -396,6 +392,41 @@ private:
 };
 
 } // namespace
+
+std::optional<model::Severity> Options::chosen(std::string const& rule, std::string const& file) const {
+    for (auto folder = folders.rbegin(); folder != folders.rend(); ++folder) {
+        auto const at = folder->severity.find(rule);
+        if (at != folder->severity.end() && model::path_matches(folder->path, file))
+            return at->second;
+    }
+    auto const at = severity.find(rule);
+    return at == severity.end() ? std::nullopt : std::optional{at->second};
+}
+
+Script read_script(File const& file, Runner runner) {
+    auto source = split(file.text);
+    if (runner == Runner::goose) { // the way back is another change set
+        auto const down = std::ranges::find_if(source.comments, [&](Span span) {
+            return comment_body(file.text, span).starts_with("+goose Down");
+        });
+        if (down != source.comments.end())
+            std::erase_if(source.pieces, [&](Piece const& piece) { return piece.span.begin > down->begin; });
+    }
+    Script script;
+    for (auto const& piece : source.pieces) {
+        if (piece.obstacle.empty()) {
+            script.statements.push_back(read_statement(file.text, piece.span));
+            continue;
+        }
+        Statement statement;
+        statement.span = piece.span;
+        statement.gaps.push_back({piece.span, piece.obstacle});
+        script.statements.push_back(std::move(statement));
+    }
+    script.comments = std::move(source.comments);
+    script.wrapped = is_wrapped(file, script, runner);
+    return script;
+}
 
 model::LintReport lint(Input const& input) {
     return Linter{input}.run();

@@ -173,8 +173,12 @@ void fill(Action& action, Node const& command, Place const& place) {
         break;
     default:
         action.name = name;
-        if (subtype.find("Force") != std::string::npos || subtype.find("RowSecurity") != std::string::npos)
-            action.words = {subtype};
+        action.words = {subtype};
+        if (subtype == "AT_ReplicaIdentity") {
+            auto const& identity = child(def, "ReplicaIdentityStmt");
+            action.words.push_back(string_of(identity, "identity_type"));
+            action.name = string_of(identity, "name");
+        }
         break;
     }
 }

@@ -98,6 +98,7 @@ void read_create_table(Node const& node, Place const& place, Action action, std:
             column.not_null =
                 column.not_null || (named && constraint.constraint == ConstraintKind::primary_key);
         }
+        action.constraints.push_back({constraint.name, constraint.constraint, constraint.columns, constraint.proves_not_null});
         action.foreign_keys.insert(action.foreign_keys.end(), constraint.foreign_keys.begin(),
                                    constraint.foreign_keys.end());
     }
@@ -415,10 +416,21 @@ void read_schema(Node const& node, Place const&, Action action, std::vector<Acti
     out.push_back(std::move(action));
 }
 
+// words: what is done to the list of tables: AP_AddObjects, AP_DropObjects, AP_SetObjects.
 void read_publication(Node const& node, Place const&, Action action, std::vector<Action>& out) {
     action.verb = Verb::alter_object;
     action.object = Object::publication;
     action.name = string_of(node, "pubname");
+    action.words = {string_of(node, "action")};
+    out.push_back(std::move(action));
+}
+
+void read_alter_enum(Node const& node, Place const&, Action action, std::vector<Action>& out) {
+    action.verb = Verb::alter_object;
+    action.object = Object::type;
+    action.on = qname(strings(child(node, "typeName")));
+    action.name = string_of(node, "newVal");
+    action.old_name = string_of(node, "oldVal");
     out.push_back(std::move(action));
 }
 
@@ -502,6 +514,7 @@ std::map<std::string, Reader> const& readers() {
         {"AlterSeqStmt", read_sequence},
         {"CreateDomainStmt", read_domain},
         {"AlterDomainStmt", read_alter_domain},
+        {"AlterEnumStmt", read_alter_enum},
         {"CreateEnumStmt", read_create_type<Object::type>},
         {"CompositeTypeStmt", read_create_type<Object::type>},
         {"CreateRangeStmt", read_create_type<Object::type>},

@@ -18,6 +18,22 @@ sql::QName Context::resolve(sql::QName const& name) const {
     return boundary->resolve(name, service);
 }
 
+std::vector<Synced> Context::synced(sql::QName const& name) const {
+    if (sync == nullptr || name.name.empty())
+        return {};
+    auto found = sync->find(resolve(name));
+    if (name.schema.empty() && boundary != nullptr && !state.path_set) {
+        if (auto const* const known = boundary->map().service(service)) {
+            auto more = sync->find({known->schema, name.name});
+            if (std::ranges::any_of(more, &Synced::source))
+                found.insert(found.end(), more.begin(), more.end());
+        }
+        if (std::ranges::any_of(found, &Synced::source))
+            std::erase_if(found, [](Synced const& one) { return !one.source(); });
+    }
+    return found;
+}
+
 Owner Context::owner(sql::QName const& table) const {
     return boundary->table(resolve(table));
 }
@@ -58,6 +74,11 @@ INSERT INTO events SELECT n, '2026-02-01' FROM generate_series(1, 50) AS n;
 INSERT INTO events_2027 SELECT n, '2027-02-01' FROM generate_series(1, 50) AS n;
 REFRESH MATERIALIZED VIEW totals;
 )sql";
+}
+
+model::SyncState example_sync() {
+    return {{{"checkout", "dual_writing", model::KeptBy::mirror, {"", {"public", "orders"}}, {"", {"checkout", "orders"}}, {"id"}},
+             {"crm", "syncing", model::KeptBy::stream, {"", {"public", "customers"}}, {"crm", {"crm", "customers"}}, {"id"}}}};
 }
 
 std::string_view example_config() {

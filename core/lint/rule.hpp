@@ -14,6 +14,7 @@
 
 #include "lint/boundary.hpp"
 #include "lint/state.hpp"
+#include "lint/sync.hpp"
 #include "model/lint.hpp"
 
 namespace pgcarve::lint {
@@ -44,6 +45,12 @@ struct Context {
     std::function<void(Told)> const& tell;
     // True at the first call with this key in this file.
     std::function<bool(std::string const&)> const& once;
+    SyncView const* sync = nullptr; // nullptr when nothing is known of running syncs
+    std::string_view text = {};     // the file's
+
+    // The syncs that a name of this file takes part in; one without a schema means the source's table, if it can.
+    [[nodiscard]] std::vector<Synced> synced(sql::QName const& name) const;
+    [[nodiscard]] std::string_view text_of(Span span) const { return text.substr(span.begin, span.end - span.begin); }
 
     [[nodiscard]] bool comes_again(sql::QName const& name) const { return created.contains(name.name); }
     [[nodiscard]] bool existing(sql::QName const& name) const { return !state.is_new(name); }
@@ -75,6 +82,9 @@ struct Rule {
 [[nodiscard]] std::string_view example_schema();
 // Who owns them, for the boundary rules.
 [[nodiscard]] std::string_view example_config();
+
+// What is kept in step, for the sync rules: orders by a mirror, customers by a stream.
+[[nodiscard]] model::SyncState example_sync();
 
 // schema.name, unqualified as written.
 [[nodiscard]] std::string shown(sql::QName const& name);

@@ -76,6 +76,34 @@ bool State::constrained_domain(sql::QName const& type) const {
     return constrained_domains_.contains(resolve(type));
 }
 
+bool State::is_new_type(sql::QName const& type) const {
+    return new_types_.contains(resolve(type));
+}
+
+bool State::may_use(sql::QName const& name, sql::QName const& type) const {
+    auto const* const known = table(name);
+    if (known == nullptr || !known->complete)
+        return true;
+    return std::ranges::any_of(known->columns, [&](auto const& entry) {
+        return !entry.second.type || entry.second.type->name.name == type.name;
+    });
+}
+
+bool State::may_be_key(sql::QName const& name, std::string const& constraint) const {
+    auto const* const known = table(name);
+    if (known != nullptr) {
+        auto const at = known->constraints.find(constraint);
+        if (at != known->constraints.end() && at->second.kind != ConstraintKind::none)
+            return at->second.kind == ConstraintKind::primary_key || at->second.kind == ConstraintKind::unique;
+    }
+    return constraint.ends_with("_pkey") || constraint.ends_with("_key");
+}
+
+bool State::has_let_go(sql::QName const& name, Action const& drop) const {
+    auto const what = drop.verb == Verb::drop_constraint ? drop.name : drop.columns.empty() ? std::string{} : drop.columns[0];
+    return let_go_.contains({resolve(name), what});
+}
+
 State::Proof State::not_null(sql::QName const& name, std::string const& wanted) const {
     auto const* const known = table(name);
     if (known == nullptr)
@@ -97,7 +125,7 @@ State::Proof State::not_null(sql::QName const& name, std::string const& wanted) 
 void State::begin_file(bool wrapped) {
     end_transaction();
     schema_ = default_schema_;
-    lock_timeout = statement_timeout = utc = path_set = false;
+    lock_timeout = statement_timeout = utc = path_set = triggers_off = false;
     outer_.reset();
     in_transaction = wrapped;
     if (wrapped)
@@ -151,6 +179,8 @@ void State::set(Action const& action) {
         statement_timeout = limited;
     if (action.name == "timezone")
         utc = value == "UTC" || value == "utc" || value == "Etc/UTC" || value == "0";
+    if (action.name == "session_replication_role" || action.name == "all")
+        triggers_off = value == "replica";
     if (action.name == "search_path")
         path_set = !action.words.empty() && !action.words[0].empty();
     if (action.name == "search_path")
@@ -169,6 +199,10 @@ void State::create_table(Action const& action) {
     table.partitioned = action.partitioned;
     for (auto const& column : action.definitions)
         table.columns[column.name] = {column.type, column.not_null, !base};
+    for (auto const& constraint : action.constraints) {
+        auto const key = constraint.name.empty() ? "?" + std::to_string(table.constraints.size()) : constraint.name;
+        table.constraints[key] = {constraint.kind, constraint.proves_not_null, true, transaction};
+    }
     tables_[name] = std::move(table);
     if (action.partition) {
         for (auto const& parent : action.parents) {
@@ -196,6 +230,8 @@ void State::alter_table(Action const& action) {
     case Verb::set_not_null:
     case Verb::drop_not_null:
         table.columns[action.columns[0]].not_null = action.verb == Verb::set_not_null;
+        if (action.verb == Verb::drop_not_null && !base)
+            let_go_.insert({resolve(action.on), action.columns[0]});
         break;
     case Verb::add_constraint: {
         auto const name = action.name.empty() ? "?" + std::to_string(table.constraints.size()) : action.name;
@@ -212,6 +248,8 @@ void State::alter_table(Action const& action) {
         break;
     case Verb::drop_constraint:
         table.constraints.erase(action.name);
+        if (!base)
+            let_go_.insert({resolve(action.on), action.name});
         break;
     case Verb::attach_partition: {
         table.partitioned = true;
@@ -304,9 +342,11 @@ void State::apply(Action const& action) {
         if (action.object == Object::table || action.object == Object::view)
             create_table(action);
         else if (action.object == Object::index)
-            indexes_[{resolve(action.on).schema, action.name}] = {resolve(action.on), action.columns};
+            indexes_[{resolve(action.on).schema, action.name}] = {resolve(action.on), action.columns, action.unique};
         else if (action.object == Object::function)
             routines_[resolve(action.on)] = action;
+        else if (action.object == Object::type && !base)
+            new_types_.insert(resolve(action.on));
         else if (action.object == Object::domain && action.constraint != ConstraintKind::none)
             constrained_domains_.insert(resolve(action.on));
         break;

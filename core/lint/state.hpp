@@ -73,6 +73,7 @@ struct TableState {
 struct IndexState {
     sql::QName table;
     std::vector<std::string> columns;
+    bool unique = false;
 };
 
 struct Held {
@@ -96,6 +97,7 @@ public:
     bool statement_timeout = false;
     bool utc = false;       // the session's TimeZone was set to UTC
     bool path_set = false;  // by SET search_path in this file
+    bool triggers_off = false; // session_replication_role = replica
     std::vector<Held> held; // write-blocking locks on tables that exist, by this transaction
     int ddl_statements = 0; // in this transaction, on tables that exist
 
@@ -111,6 +113,13 @@ public:
     [[nodiscard]] Proof not_null(sql::QName const& table, std::string const& column) const;
     [[nodiscard]] bool is_partitioned(sql::QName const& table) const;
     [[nodiscard]] bool constrained_domain(sql::QName const& type) const;
+    [[nodiscard]] bool is_new_type(sql::QName const& type) const;
+    // Whether a column of the table may be of this type; true when its columns are not all known.
+    [[nodiscard]] bool may_use(sql::QName const& table, sql::QName const& type) const;
+    // Whether a constraint may be a primary key or unique; what is not known is told from the server's way to name it.
+    [[nodiscard]] bool may_be_key(sql::QName const& table, std::string const& constraint) const;
+    // Whether the change set has dropped the same NOT NULL or constraint of another table before.
+    [[nodiscard]] bool has_let_go(sql::QName const& table, Action const& drop) const;
 
     void begin_file(bool wrapped);           // wrapped: the runner opens a transaction around it
     void before(Statement const& statement); // a transaction of its own, outside one
@@ -132,6 +141,8 @@ private:
     std::map<sql::QName, IndexState> indexes_;
     std::map<sql::QName, Action> routines_;
     std::set<sql::QName> constrained_domains_;
+    std::set<sql::QName> new_types_;
+    std::set<std::pair<sql::QName, std::string>> let_go_; // a column's NOT NULL, or a constraint
     struct Setting {
         bool lock_timeout = false;
         bool statement_timeout = false;

@@ -52,6 +52,7 @@ struct LintReport {
     LintCoverage coverage;
     int ignored = 0;    // findings which an ignore, the baseline or an accepted crossing covers
     bool boundary = false; // the boundary rules were judged
+    bool sync = false;     // the sync rules were
     bool gaps_allowed = false;
 };
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "model/gate.hpp"
+#include "model/sync_state.hpp"
 #include "model/verification.hpp"
 
 namespace pgcarve::model {
@@ -55,6 +56,7 @@ struct ServiceStatus {
     std::vector<std::string> drift;        // what changed under the mirror
     std::optional<std::string> unfinished; // a verb that was interrupted: what to run again
     Gate gate;
+    std::vector<SyncedTable> tables; // what is kept in step now
     std::string next; // what to type now
 };
 

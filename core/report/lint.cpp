@@ -203,6 +203,7 @@ std::string rule_reference(std::vector<model::LintRule> const& rules) {
         {'L', "Locks, rewrites and scans"},
         {'C', "Compatibility and loss"},
         {'B', "Boundaries (with a pgcarve.toml)"},
+        {'S', "Running syncs (with --sync-state or --dsn)"},
         {'A', "What somebody answered for"},
     };
     std::string out;

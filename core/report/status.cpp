@@ -130,6 +130,14 @@ std::string several_services(std::vector<ServiceStatus> const& services, Style s
     return notes.empty() ? out : out + "\n" + notes;
 }
 
+Json side_json(model::SyncedSide const& side) {
+    Json out;
+    out["database"] = side.database;
+    out["schema"] = side.table.schema;
+    out["name"] = side.table.name;
+    return out;
+}
+
 Json status_json(ServiceStatus const& s) {
     Json out;
     out["service"] = s.service;
@@ -170,6 +178,15 @@ Json status_json(ServiceStatus const& s) {
     out["unfinished"] = or_null(s.unfinished);
     out["gate"] = gate_json(s.gate);
     out["next"] = s.next;
+    out["tables"] = Json::array();
+    for (auto const& table : s.tables) {
+        Json entry;
+        entry["by"] = model::text(table.by);
+        entry["source"] = side_json(table.source);
+        entry["target"] = side_json(table.target);
+        entry["key"] = table.key;
+        out["tables"].push_back(std::move(entry));
+    }
     return out;
 }
 

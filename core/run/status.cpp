@@ -12,6 +12,7 @@
 #include "run/executor.hpp"
 #include "run/facts.hpp"
 #include "run/status_parts.hpp"
+#include "run/synced.hpp"
 #include "run/verification.hpp"
 
 namespace pgcarve::run {
@@ -61,6 +62,7 @@ private:
         status.service = state.name;
         status.phase = cutover::text(state.phase);
         status.authority = cutover::text(state.authority);
+        status.tables = synced_tables(state);
         auto const* const section = context_.map.service(state.name);
         auto const limits = section != nullptr ? section->limits : model::Limits{};
         status.window.required_seconds = limits.window.count() / 1000;

@@ -12,7 +12,8 @@ void judge(Context const& context) {
         context.tell({.span = action.span,
                       .message = "nobody can read or write " + context.table() + " while " +
                                  shown(action.other) + " is detached",
-                      .fix = "DETACH PARTITION ... CONCURRENTLY, outside a transaction",
+                      .fix = context.state.version < 14 ? "DETACH ... CONCURRENTLY needs PostgreSQL 14: until then only a short lock_timeout, and again"
+                                                        : "DETACH PARTITION ... CONCURRENTLY, outside a transaction",
                       .lock = "ACCESS EXCLUSIVE",
                       .object = context.table()});
     if (action.verb == Verb::attach_partition && context.existing(action.other)) {

@@ -15,6 +15,8 @@ test::Judged judge_example(lint::Rule const& rule, std::string const& sql) {
     setting.schema = lint::example_schema();
     if (rule.about.id[0] == 'B')
         setting.config = lint::example_config();
+    if (rule.about.id[0] == 'S')
+        setting.sync = lint::example_sync();
     if (rule.about.id == "B07")
         setting.file = "checkout/1.sql";
     setting.options.severity[rule.about.id] = model::Severity::error; // also those that are off

@@ -40,6 +40,8 @@ struct Setting {
     std::string config;
     std::string file = "m.sql";
     std::optional<lint::Baseline> baseline;
+    std::optional<model::SyncState> sync;
+    std::string database;
 };
 
 inline Judged judge(std::string const& sql, Setting setting = {}) {
@@ -52,6 +54,8 @@ inline Judged judge(std::string const& sql, Setting setting = {}) {
     if (!setting.config.empty())
         input.map = &parsed.map;
     input.baseline = setting.baseline;
+    input.sync = setting.sync;
+    input.database = setting.database;
     input.options = setting.options;
     return {lint::lint(input)};
 }

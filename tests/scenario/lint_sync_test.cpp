@@ -1,0 +1,306 @@
+// Goal: the sync rules of lint are right about what really runs: what they let pass keeps both sides equal and the
+// application's writes working, and what they refuse demonstrably does not, or is named here as refused all the same.
+// Method: a live mirror and live streams made by the real binary; every kind of DDL is run against tables of its own,
+// the application writes, both sides are compared column by column. Lint judges the same text with the state file that
+// `pgcarve status --format json` printed.
+#include <map>
+
+#include "lint/lint.hpp"
+#include "scenario/carving.hpp"
+
+namespace {
+
+using namespace pgcarve;
+using test::Carving;
+
+test::Server& server() {
+    static test::Server one{{.settings = {"wal_level = logical", "max_replication_slots = 60", "max_wal_senders = 60"}}};
+    return one;
+}
+
+// $S and $T stand for the source and the target, $s for the source's bare name.
+struct Case {
+    std::string name;
+    std::string ddl;
+    std::string write = {};     // instead of the usual writes
+    std::string refused_though = {}; // why lint refuses it although this test breaks nothing
+    std::string columns = "id bigint PRIMARY KEY, name text NOT NULL, qty int CONSTRAINT small CHECK (qty < 1000), note varchar(20), u int CONSTRAINT one UNIQUE";
+    bool at_target = false; // a stream's: the DDL is for the service's own database
+    bool partitioned = false;
+};
+
+std::string const writes = "INSERT INTO $S (id, name, qty, u) VALUES (101, 'new', 1, 101); UPDATE $S SET name = 'changed' WHERE id = 2; "
+                           "DELETE FROM $S WHERE id = 3";
+
+std::string filled(std::string text, sql::QName const& source, sql::QName const& target) {
+    std::map<std::string, std::string> const values{{"$S", source.display()}, {"$T", target.display()}, {"$s", source.name}};
+    for (auto const& [mark, value] : values) {
+        for (std::size_t at = 0; (at = text.find(mark, at)) != std::string::npos; at += value.size())
+            text.replace(at, mark.size(), value);
+    }
+    return text;
+}
+
+std::string create(Case const& one, std::string const& table) {
+    auto text = fmt::format("CREATE TABLE public.{0} ({1}){2};\n", table, one.columns, one.partitioned ? " PARTITION BY RANGE (id)" : "");
+    if (one.partitioned)
+        text += fmt::format("CREATE TABLE public.{0}_a PARTITION OF public.{0} FOR VALUES FROM (0) TO (1000);\n", table);
+    return text + fmt::format("INSERT INTO public.{} (id, name, qty, u) SELECT g, 'row ' || g, g, g FROM generate_series(1, 20) AS g;\n", table);
+}
+
+// "" when the statements ran.
+std::string run(std::string const& database, std::string const& sql) {
+    auto session = server().connect(database);
+    try {
+        session.run(sql);
+    } catch (base::Error const& error) {
+        return error.what();
+    }
+    return {};
+}
+
+std::string rows(std::string const& database, sql::QName const& table) {
+    auto session = server().connect(database);
+    if (Carving::value(session, fmt::format("SELECT to_regclass({})", sql::literal(table.quoted()))) == "NULL")
+        return "no such table";
+    return Carving::value(session, fmt::format("SELECT coalesce(string_agg(to_jsonb(t)::text, E'\\n' ORDER BY to_jsonb(t)::text COLLATE \"C\"), '') FROM {} AS t", table.quoted()));
+}
+
+struct Judged {
+    std::set<std::string> rules;
+    std::string text;
+};
+
+Judged judge(model::SyncState const& state, std::string const& sql, std::string const& schema, std::string const& database = {}) {
+    lint::Input input;
+    input.schema.push_back({"schema.sql", schema});
+    input.files.push_back({"m.sql", sql});
+    input.sync = state;
+    input.database = database;
+    input.options.today = "2026-11-25";
+    Judged judged;
+    auto const report = lint::lint(input);
+    EXPECT_TRUE(report.gaps.empty()) << sql;
+    for (auto const& finding : report.findings) {
+        if (finding.rule[0] != 'S')
+            continue;
+        judged.rules.insert(finding.rule);
+        judged.text += finding.rule + " " + finding.message + "\n";
+    }
+    return judged;
+}
+
+void expect(Case const& one, Judged const& judged, std::string const& broken, std::set<std::string>& proven) {
+    auto const said = judged.text.empty() ? std::string{"lint lets it pass\n"} : judged.text;
+    if (judged.rules.empty())
+        EXPECT_EQ(broken, "") << one.name << ": " << said;
+    else if (one.refused_though.empty())
+        EXPECT_NE(broken, "") << one.name << ": nothing broke, but " << said;
+    else
+        EXPECT_EQ(broken, "") << one.name << ": it does break something, so it need not be excused: " << said;
+    if (!judged.rules.empty() && !broken.empty())
+        proven.insert(judged.rules.begin(), judged.rules.end());
+}
+
+std::vector<Case> const mirrored{
+    {"add column", "ALTER TABLE $S ADD COLUMN kind text", "INSERT INTO $S (id, name, kind) VALUES (101, 'n', 'k')"},
+    {"add column with a constant", "ALTER TABLE $S ADD COLUMN kind text DEFAULT 'x'"},
+    {"add column at the target", "ALTER TABLE $T ADD COLUMN kind text", {}},
+    {"add a required column at the target", "ALTER TABLE $T ADD COLUMN kind text NOT NULL"},
+    {"rename column", "ALTER TABLE $S RENAME COLUMN note TO remark"},
+    {"rename key column", "ALTER TABLE $S RENAME COLUMN id TO key", "INSERT INTO $S (key, name) VALUES (101, 'new')"},
+    {"rename the target's column", "ALTER TABLE $T RENAME COLUMN note TO remark"},
+    {"rename table", "ALTER TABLE $S RENAME TO $s_renamed", "INSERT INTO $S_renamed (id, name) VALUES (101, 'new')"},
+    {"rename the target", "ALTER TABLE $T RENAME TO $s_renamed"},
+    {"move to another schema", "CREATE SCHEMA IF NOT EXISTS elsewhere; ALTER TABLE $S SET SCHEMA elsewhere", "INSERT INTO elsewhere.$s (id, name) VALUES (101, 'new')"},
+    {"drop column", "ALTER TABLE $S DROP COLUMN note"},
+    {"drop column, cascade", "ALTER TABLE $S DROP COLUMN note CASCADE"},
+    {"drop the target's column", "ALTER TABLE $T DROP COLUMN note CASCADE"},
+    {"widen type", "ALTER TABLE $S ALTER COLUMN note TYPE varchar(100)"},
+    {"change type", "ALTER TABLE $S ALTER COLUMN qty TYPE bigint"},
+    {"become identity", "ALTER TABLE $S ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY", "INSERT INTO $S (name) VALUES ('new'); UPDATE $S SET name = 'c' WHERE id = 2",
+     "the mirror writes the value that the source has made; but pgcarve's own shape of the two differs until split makes it anew"},
+    {"drop primary key", "ALTER TABLE $S DROP CONSTRAINT $s_pkey", "INSERT INTO $S (id, name) VALUES (2, 'twice'), (2, 'thrice')"},
+    {"drop the target's primary key", "ALTER TABLE $T DROP CONSTRAINT $s_pkey"},
+    {"nulls in the key", "ALTER TABLE $S ALTER COLUMN id DROP NOT NULL"},
+    {"unlogged", "ALTER TABLE $S SET UNLOGGED"},
+    {"replica identity", "ALTER TABLE $S REPLICA IDENTITY FULL"},
+    {"no replica identity", "ALTER TABLE $S REPLICA IDENTITY NOTHING"},
+    {"drop table", "DROP TABLE $S"},
+    {"drop and make anew", "DROP TABLE $S CASCADE; CREATE TABLE $S (id bigint PRIMARY KEY, name text)", "INSERT INTO $S VALUES (1, 'other')"},
+    {"disable triggers", "ALTER TABLE $S DISABLE TRIGGER ALL"},
+    {"disable user triggers", "ALTER TABLE $S DISABLE TRIGGER USER"},
+    {"enable the target's triggers", "ALTER TABLE $T ENABLE TRIGGER USER", {},
+     "this table has none of its own; the copy of one that has would run them on top of the mirror"},
+    {"write as a replica", "SET session_replication_role = replica; UPDATE $S SET name = 'silent' WHERE id = 5"},
+    {"volatile default", "ALTER TABLE $S ADD COLUMN token uuid DEFAULT gen_random_uuid()"},
+    {"check at the source", "ALTER TABLE $S ADD CONSTRAINT positive CHECK (qty > 0)"},
+    {"check at the target", "ALTER TABLE $T ADD CONSTRAINT short CHECK (length(name) < 10) NOT VALID", "INSERT INTO $S (id, name) VALUES (101, 'a very long name')"},
+    {"unique at the target", "ALTER TABLE $T ADD CONSTRAINT two UNIQUE (qty)", "INSERT INTO $S (id, name, qty) VALUES (101, 'n', 5)"},
+    {"unique index at the target", "CREATE UNIQUE INDEX ON $T (qty)", "INSERT INTO $S (id, name, qty) VALUES (101, 'n', 5)"},
+    {"not null at the target", "ALTER TABLE $T ALTER COLUMN qty SET NOT NULL", "INSERT INTO $S (id, name) VALUES (101, 'n')"},
+    {"trigger at the target", "CREATE FUNCTION public.spoil() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.name := ''spoilt''; RETURN NEW; END'; "
+                              "CREATE TRIGGER spoil BEFORE INSERT OR UPDATE ON $T FOR EACH ROW EXECUTE FUNCTION public.spoil()"},
+    {"write to the target", "UPDATE $T SET name = 'foreign' WHERE id = 7"},
+    {"truncate the target", "TRUNCATE $T"},
+    {"set not null", "ALTER TABLE $S ALTER COLUMN qty SET NOT NULL"},
+    {"drop not null", "ALTER TABLE $S ALTER COLUMN name DROP NOT NULL", "INSERT INTO $S (id, name) VALUES (101, NULL)"},
+    {"drop not null, target first", "ALTER TABLE $T ALTER COLUMN name DROP NOT NULL; ALTER TABLE $S ALTER COLUMN name DROP NOT NULL", "INSERT INTO $S (id, name) VALUES (101, NULL)"},
+    {"drop check", "ALTER TABLE $S DROP CONSTRAINT small", "INSERT INTO $S (id, name, qty) VALUES (101, 'n', 5000)"},
+    {"drop check, target first", "ALTER TABLE $T DROP CONSTRAINT small; ALTER TABLE $S DROP CONSTRAINT small", "INSERT INTO $S (id, name, qty) VALUES (101, 'n', 5000)"},
+    {"drop unique", "ALTER TABLE $S DROP CONSTRAINT one", "INSERT INTO $S (id, name, u) VALUES (101, 'n', 5)"},
+    {"index", "CREATE INDEX ON $S (qty)"},
+    {"index at the target", "CREATE INDEX ON $T (qty)"},
+    {"default", "ALTER TABLE $S ALTER COLUMN qty SET DEFAULT 7", "INSERT INTO $S (id, name) VALUES (101, 'n')"},
+    {"options and statistics", "ALTER TABLE $S SET (fillfactor = 90); ALTER TABLE $S ALTER COLUMN name SET STATISTICS 100"},
+    {"truncate", "TRUNCATE $S"},
+    {"bulk update", "UPDATE $S SET note = 'bulk'"},
+    {"trigger at the source", "CREATE FUNCTION public.upper_name() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.name := upper(NEW.name); RETURN NEW; END'; "
+                              "CREATE TRIGGER up BEFORE INSERT OR UPDATE ON $S FOR EACH ROW EXECUTE FUNCTION public.upper_name()"},
+    {"new partition", "CREATE TABLE public.$s_b PARTITION OF $S FOR VALUES FROM (1000) TO (2000)", "INSERT INTO $S (id, name, u) VALUES (1500, 'n', 1500)", {},
+     "id bigint PRIMARY KEY, name text NOT NULL, qty int, u int", false, true},
+    {"detach a partition", "ALTER TABLE $S DETACH PARTITION public.$s_a", "INSERT INTO public.$s_a (id, name, u) VALUES (500, 'n', 500)", {},
+     "id bigint PRIMARY KEY, name text NOT NULL, qty int, u int", false, true},
+};
+
+TEST(LintSync, Mirror) {
+    auto const database = server().create_database();
+    std::string schema;
+    std::string tables;
+    for (std::size_t i = 0; i < mirrored.size(); ++i) {
+        schema += create(mirrored[i], fmt::format("t{}", i));
+        tables += fmt::format("{}\"t{}\"", i == 0 ? "" : ", ", i);
+    }
+    ASSERT_EQ(run(database, schema), "");
+    Carving carving{server(), database, fmt::format("[service.shop]\nschema = \"shop\"\ntables = [{}]\n", tables)};
+    carving.expect(0, "init");
+    carving.expect(0, "split shop --yes");
+    auto const state = lint::parse_sync_state(carving.expect(0, "status --format json").out);
+    ASSERT_FALSE(state.tables.empty());
+    std::set<std::string> proven;
+    for (std::size_t i = 0; i < mirrored.size(); ++i) {
+        auto const& one = mirrored[i];
+        sql::QName const source{"public", fmt::format("t{}", i)};
+        sql::QName const target{"shop", source.name};
+        auto const ddl = filled(one.ddl, source, target);
+        auto broken = run(database, ddl);
+        if (broken.empty())
+            broken = run(database, filled(one.write.empty() ? writes : one.write, source, target));
+        if (broken.empty() && rows(database, source) != rows(database, target)) {
+            // A column that only the target has, and that nothing fills, is not a difference of rows.
+            auto const without = one.name == "add column at the target" ? " - 'kind'" : "";
+            auto session = server().connect(database);
+            auto const sum = [&](sql::QName const& table) {
+                if (Carving::value(session, fmt::format("SELECT to_regclass({})", sql::literal(table.quoted()))) == "NULL")
+                    return std::string{"no such table"};
+                return Carving::value(session, fmt::format("SELECT string_agg((to_jsonb(t){})::text, ',' ORDER BY (to_jsonb(t){})::text COLLATE \"C\") FROM {} AS t", without, without, table.quoted()));
+            };
+            if (sum(source) != sum(target))
+                broken = "rows differ";
+        }
+        expect(one, judge(state, ddl, schema), broken, proven);
+    }
+    EXPECT_EQ(proven, (std::set<std::string>{"S01", "S02", "S03", "S04", "S05", "S06", "S07", "S09", "S10", "S11", "S12"}));
+}
+
+std::vector<Case> const streamed{
+    {"add column", "ALTER TABLE $S ADD COLUMN kind text"},
+    {"add column at the target", "ALTER TABLE $T ADD COLUMN kind text", {}, {}, "id bigint PRIMARY KEY, name text NOT NULL, qty int, u int", true},
+    {"rename column", "ALTER TABLE $S RENAME COLUMN note TO remark"},
+    {"rename table", "ALTER TABLE $S RENAME TO $s_renamed", "INSERT INTO $S_renamed (id, name) VALUES (101, 'new')"},
+    {"drop column", "ALTER TABLE $S DROP COLUMN note"},
+    {"widen type", "ALTER TABLE $S ALTER COLUMN note TYPE varchar(100)"},
+    {"change type", "ALTER TABLE $S ALTER COLUMN qty TYPE bigint"},
+    {"drop primary key", "ALTER TABLE $S DROP CONSTRAINT $s_pkey"},
+    {"no replica identity", "ALTER TABLE $S REPLICA IDENTITY NOTHING"},
+    {"full replica identity", "ALTER TABLE $S REPLICA IDENTITY FULL"},
+    {"nulls in the key", "ALTER TABLE $S ALTER COLUMN id DROP NOT NULL"},
+    {"unlogged", "ALTER TABLE $S SET UNLOGGED"},
+    {"drop and make anew", "DROP TABLE $S; CREATE TABLE $S (id bigint PRIMARY KEY, name text, qty int, note varchar(20), u int)", "INSERT INTO $S (id, name) VALUES (500, 'other')"},
+    {"leave the publication", "ALTER PUBLICATION pgcarve_$s DROP TABLE $S"},
+    {"volatile default", "ALTER TABLE $S ADD COLUMN token uuid DEFAULT gen_random_uuid()"},
+    {"check at the target", "ALTER TABLE $T ADD CONSTRAINT short CHECK (length(name) < 10) NOT VALID", "INSERT INTO $S (id, name) VALUES (101, 'a very long name')", {},
+     "id bigint PRIMARY KEY, name text NOT NULL, qty int, u int", true},
+    {"unique at the target", "CREATE UNIQUE INDEX ON $T (qty)", "INSERT INTO $S (id, name, qty) VALUES (101, 'n', 5)", {},
+     "id bigint PRIMARY KEY, name text NOT NULL, qty int, u int", true},
+    {"required column at the target", "ALTER TABLE $T ALTER COLUMN qty SET NOT NULL", "INSERT INTO $S (id, name) VALUES (101, 'n')", {},
+     "id bigint PRIMARY KEY, name text NOT NULL, qty int, u int", true},
+    {"drop not null", "ALTER TABLE $S ALTER COLUMN name DROP NOT NULL", "INSERT INTO $S (id, name) VALUES (101, NULL)"},
+    {"drop check", "ALTER TABLE $S DROP CONSTRAINT small", "INSERT INTO $S (id, name, qty) VALUES (101, 'n', 5000)"},
+    {"value of an enumeration", "ALTER TYPE public.mood ADD VALUE 'bad'", "INSERT INTO $S (id, name, mood) VALUES (101, 'n', 'bad')", {}, "id bigint PRIMARY KEY, name text NOT NULL, qty int, u int, mood public.mood"},
+    {"new partition", "CREATE TABLE public.$s_b PARTITION OF $S FOR VALUES FROM (1000) TO (2000)", "INSERT INTO $S (id, name, u) VALUES (1500, 'n', 1500)", {},
+     "id bigint PRIMARY KEY, name text NOT NULL, qty int, u int", false, true},
+    {"detach a partition", "ALTER TABLE $S DETACH PARTITION public.$s_a", "INSERT INTO public.$s_a (id, name, u) VALUES (500, 'n', 500)", {},
+     "id bigint PRIMARY KEY, name text NOT NULL, qty int, u int", false, true},
+    {"check at the source", "ALTER TABLE $S ADD CONSTRAINT positive CHECK (qty > 0)"},
+    {"set not null", "ALTER TABLE $S ALTER COLUMN qty SET NOT NULL"},
+    {"index", "CREATE INDEX ON $S (qty)"},
+    {"index at the target", "CREATE INDEX ON $T (qty)", {}, {}, "id bigint PRIMARY KEY, name text NOT NULL, qty int, u int", true},
+    {"default", "ALTER TABLE $S ALTER COLUMN qty SET DEFAULT 7", "INSERT INTO $S (id, name) VALUES (101, 'n')"},
+    {"disable triggers", "ALTER TABLE $S DISABLE TRIGGER ALL"},
+    {"write as a replica", "SET session_replication_role = replica; UPDATE $S SET name = 'not silent' WHERE id = 5"},
+    {"truncate", "TRUNCATE $S"},
+    {"bulk update", "UPDATE $S SET note = 'bulk'"},
+    {"rewrite", "ALTER TABLE $S SET (fillfactor = 50); CLUSTER $S USING $s_pkey"},
+};
+
+// A service for each case, so that one that stops does not stop the others. All streams run through every case.
+TEST(LintSync, Stream) {
+    auto const database = server().create_database();
+    auto const other = server().create_database();
+    std::string schema = "CREATE TYPE public.mood AS ENUM ('good');\n";
+    std::string services;
+    for (std::size_t i = 0; i < streamed.size(); ++i) {
+        schema += create(streamed[i], fmt::format("t{}", i));
+        services += fmt::format("[service.t{0}]\nschema = \"t{0}\"\ntables = [\"t{0}\"]\n[service.t{0}.database]\ndsn = \"{1}\"\nschema = \"t{0}\"\n", i, server().dsn(other));
+    }
+    ASSERT_EQ(run(database, schema), "");
+    Carving carving{server(), database, services};
+    carving.expect(0, "init");
+    for (std::size_t i = 0; i < streamed.size(); ++i)
+        carving.expect(0, fmt::format("sync t{} --yes --until-caught-up", i));
+    auto const state = lint::parse_sync_state(carving.expect(0, "status --format json").out);
+    std::set<std::string> proven;
+    for (std::size_t i = 0; i < streamed.size(); ++i) {
+        auto const& one = streamed[i];
+        sql::QName const source{"public", fmt::format("t{}", i)};
+        sql::QName const target{source.name, source.name};
+        auto const ddl = filled(one.ddl, source, target);
+        test::Process stream{carving.command(fmt::format("sync {} --yes", source.name))};
+        EXPECT_TRUE(test::wait_until([&] {
+            return carving.value(fmt::format("SELECT count(*) FROM pg_replication_slots WHERE active AND slot_name = 'pgcarve_{}'", source.name)) == "1";
+        })) << stream.text("err");
+        auto broken = run(one.at_target ? other : database, ddl);
+        if (broken.empty())
+            broken = run(database, filled(one.write.empty() ? writes : one.write, source, target));
+        if (broken.empty()) {
+            auto const before = carving.value("SELECT pg_current_wal_lsn()");
+            EXPECT_TRUE(test::wait_until([&] {
+                return stream.ended() || carving.value(fmt::format("SELECT confirmed_flush_lsn >= '{}' FROM pg_replication_slots WHERE slot_name = 'pgcarve_{}'", before, source.name)) == "true";
+            }));
+            if (stream.ended()) {
+                broken = "the stream stopped: " + stream.text("err");
+            } else {
+                auto session = server().connect(database);
+                auto const columns = [&](std::string const& where) {
+                    auto at = server().connect(where);
+                    return at;
+                };
+                (void)columns;
+                auto const without = one.at_target && one.name == "add column at the target" ? " - 'kind'" : "";
+                auto const sum = [&](std::string const& where, sql::QName const& table) {
+                    auto at = server().connect(where);
+                    return Carving::value(at, fmt::format("SELECT string_agg((to_jsonb(t){})::text, ',' ORDER BY (to_jsonb(t){})::text COLLATE \"C\") FROM {} AS t", without, without, table.quoted()));
+                };
+                if (sum(database, source) != sum(other, target))
+                    broken = "rows differ";
+            }
+        }
+        expect(one, judge(state, ddl, schema, one.at_target ? source.name : ""), broken, proven);
+        stream.signal(SIGTERM);
+        (void)stream.wait();
+    }
+    EXPECT_EQ(proven, (std::set<std::string>{"S01", "S02", "S03", "S04", "S05", "S06", "S07", "S08", "S09", "S10", "S11", "S12"}));
+}
+
+} // namespace
