@@ -108,8 +108,41 @@ bool is_way_back(fs::path const& path) {
            (name.starts_with('U') && name.find("__") != std::string::npos);
 }
 
-// Folders stand for the .sql files below them, in the order of their paths, without those that go back.
-std::vector<std::string> expand(std::vector<std::string> const& paths) {
+// Paths as their runners order them: a run of digits is a number, so V10 comes behind V9; diesel leaves out dashes.
+bool comes_before(std::string_view a, std::string_view b, bool dashes) {
+    std::size_t i = 0;
+    std::size_t j = 0;
+    auto const is_digit = [](char c) { return c >= '0' && c <= '9'; };
+    auto const skip = [&](std::string_view text, std::size_t& at) {
+        while (!dashes && at < text.size() && text[at] == '-')
+            ++at;
+    };
+    auto const number = [&](std::string_view text, std::size_t& at) {
+        std::string digits;
+        for (; at < text.size() && (is_digit(text[at]) || (!dashes && text[at] == '-')); ++at) {
+            if (is_digit(text[at]) && !(digits.empty() && text[at] == '0'))
+                digits += text[at];
+        }
+        return digits;
+    };
+    for (skip(a, i), skip(b, j); i < a.size() && j < b.size(); skip(a, i), skip(b, j)) {
+        if (is_digit(a[i]) && is_digit(b[j])) {
+            auto const one = number(a, i);
+            auto const other = number(b, j);
+            if (one != other)
+                return one.size() != other.size() ? one.size() < other.size() : one < other;
+        } else if (a[i] != b[j]) {
+            return a[i] < b[j];
+        } else {
+            ++i;
+            ++j;
+        }
+    }
+    return i == a.size() && j < b.size() ? true : (i == a.size()) == (j == b.size()) && a < b;
+}
+
+// Folders stand for the .sql files below them, in order, without those that go back.
+std::vector<std::string> expand(std::vector<std::string> const& paths, bool diesel) {
     std::vector<std::string> files;
     for (auto const& path : paths) {
         std::error_code error;
@@ -124,7 +157,7 @@ std::vector<std::string> expand(std::vector<std::string> const& paths) {
         }
         if (found.empty())
             throw base::Error{base::Exit::usage, "no-files", fmt::format("{} holds no .sql file", path), {}};
-        std::ranges::sort(found);
+        std::ranges::sort(found, [&](std::string const& a, std::string const& b) { return comes_before(a, b, !diesel); });
         files.insert(files.end(), found.begin(), found.end());
     }
     return files;
@@ -239,10 +272,10 @@ lint::Input read_input(LintVerbOptions const& options, Context& context) {
     input.options.today = today();
     input.options.allow_gaps = options.allow_gaps;
     input.options.history = options.history;
-    for (auto const& path : expand(options.schema))
-        input.schema.push_back({path, read_text(path)});
     bool const diesel = input.options.runner == lint::Runner::diesel;
-    auto paths = expand(options.files);
+    for (auto const& path : expand(options.schema, diesel))
+        input.schema.push_back({path, read_text(path), diesel && diesel_leaves_unwrapped(path)});
+    auto paths = expand(options.files, diesel);
     if (!options.git_base.empty()) {
         std::vector<std::string> named;
         std::ranges::copy_if(paths, std::back_inserter(named), [](std::string const& path) { return path != "-"; });

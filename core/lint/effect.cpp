@@ -208,6 +208,7 @@ private:
             effect_.rewrites = exists(action_.on) && (action_.converts || change == TypeChange::rewrites ||
                                                       change == TypeChange::unknown ||
                                                       (change == TypeChange::unless_utc && !state_.utc));
+            effect_.builds = exists(action_.on) && (effect_.rewrites || rebuilds_indexes(action_, state_));
             break;
         }
         case Verb::set_tablespace:

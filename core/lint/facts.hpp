@@ -165,7 +165,8 @@ struct Action {
     ConstraintKind constraint = ConstraintKind::none;
     NotNullColumns proves_not_null;
     Type type;
-    std::vector<std::string> words; // values of SET, roles of GRANT, lock mode, routine's language
+    // Values of SET, roles of GRANT, lock mode, routine's language, columns in an index's expressions and condition.
+    std::vector<std::string> words;
     bool concurrently = false;
     bool conditional = false; // IF [NOT] EXISTS
     bool cascade = false;

@@ -109,8 +109,8 @@ private:
         auto const shows = rule(finding).shows;
         auto const decide = [&](bool shown) { finding.proof = shown ? "proved" : "withdrawn"; };
         switch (shows) {
-        case Shows::rewrite:
-            decide(!seen_->rewrites.empty());
+        case Shows::rewrite: // a type may leave the rows, and not the indexes
+            decide(!seen_->rewrites.empty() || (finding.rule == "L06" && !seen_->builds.empty()));
             return true;
         case Shows::scan:
             decide(!seen_->scans.empty());
@@ -125,6 +125,10 @@ private:
             return finding.rule == "L17" || finding.rule == "L18" || finding.rule == "L19";
         case Shows::refusal:
         case Shows::nothing:
+            if (finding.rule == "L04" && !seen_->scans.empty()) { // it looks for rows, which would make it fail
+                finding.proof = "proved";
+                return true;
+            }
             if (finding.rule == "L20" && seen_->watched)
                 decide(blocks_writes(seen_->strongest_taken()) || seen_->strongest_taken() == Lock::none);
             if (finding.rule == "L20" && finding.proof == "withdrawn" && !finding.lock.empty())

@@ -131,6 +131,19 @@ void read_view(Node const& node, Place const&, Action action, std::vector<Action
     out.push_back(std::move(action));
 }
 
+// The columns that stand in an expression, at any depth: that of what the splitter lets through.
+void add_columns(Node const& expression, std::vector<std::string>& columns) {
+    if (expression.is_object() && expression.contains("ColumnRef")) {
+        auto const names = strings(child(expression["ColumnRef"], "fields"));
+        if (!names.empty())
+            columns.push_back(names.back());
+    }
+    if (expression.is_structured()) {
+        for (auto const& part : expression)
+            add_columns(part, columns);
+    }
+}
+
 void read_index(Node const& node, Place const&, Action action, std::vector<Action>& out) {
     action.verb = Verb::create;
     action.object = Object::index;
@@ -144,7 +157,10 @@ void read_index(Node const& node, Place const&, Action action, std::vector<Actio
         auto const name = string_of(child(element, "IndexElem"), "name");
         if (!name.empty())
             action.columns.push_back(name);
+        else
+            add_columns(child(element, "IndexElem"), action.words);
     }
+    add_columns(child(node, "whereClause"), action.words);
     out.push_back(std::move(action));
 }
 

@@ -62,6 +62,33 @@ IndexState const* State::index(sql::QName const& name) const {
     return at == indexes_.end() ? nullptr : &at->second;
 }
 
+namespace {
+
+bool holds(std::vector<std::string> const& columns, std::string const& column) {
+    return std::ranges::find(columns, column) != columns.end();
+}
+
+} // namespace
+
+bool State::in_expression(sql::QName const& name, std::string const& column) const {
+    auto const wanted = resolve(name);
+    return std::ranges::any_of(indexes_, [&](auto const& entry) { return entry.second.table == wanted && holds(entry.second.mentions, column); });
+}
+
+bool State::is_indexed(sql::QName const& name, std::string const& column) const {
+    auto const wanted = resolve(name);
+    bool const by_index = std::ranges::any_of(indexes_, [&](auto const& entry) { return entry.second.table == wanted && holds(entry.second.columns, column); });
+    if (by_index || in_expression(name, column))
+        return true;
+    auto const* const known = table(name);
+    if (known == nullptr || (!known->complete && known->constraints.empty()))
+        return true;
+    return std::ranges::any_of(known->constraints, [&](auto const& entry) {
+        auto const kind = entry.second.kind;
+        return kind == ConstraintKind::exclusion || ((kind == ConstraintKind::primary_key || kind == ConstraintKind::unique) && holds(entry.second.columns, column));
+    });
+}
+
 Action const* State::routine(sql::QName const& name) const {
     auto const at = routines_.find(resolve(name));
     return at == routines_.end() ? nullptr : &at->second;
@@ -187,6 +214,14 @@ void State::set(Action const& action) {
         schema_ = action.words.empty() || action.words[0].empty() ? default_schema_ : action.words[0];
 }
 
+// A column's own PRIMARY KEY or UNIQUE, under the name that the server gives it.
+void State::add_keys(TableState& table, std::string const& name, Column const& column) const {
+    if (column.primary)
+        table.constraints[name + "_pkey"] = {ConstraintKind::primary_key, {}, {column.name}, true, transaction};
+    if (column.unique)
+        table.constraints[name + "_" + column.name + "_key"] = {ConstraintKind::unique, {}, {column.name}, true, transaction};
+}
+
 void State::create_table(Action const& action) {
     auto const name = resolve(action.on);
     auto const at = tables_.find(name);
@@ -199,9 +234,11 @@ void State::create_table(Action const& action) {
     table.partitioned = action.partitioned;
     for (auto const& column : action.definitions)
         table.columns[column.name] = {column.type, column.not_null, !base};
+    for (auto const& column : action.definitions)
+        add_keys(table, name.name, column);
     for (auto const& constraint : action.constraints) {
         auto const key = constraint.name.empty() ? "?" + std::to_string(table.constraints.size()) : constraint.name;
-        table.constraints[key] = {constraint.kind, constraint.proves_not_null, true, transaction};
+        table.constraints[key] = {constraint.kind, constraint.proves_not_null, constraint.columns, true, transaction};
     }
     tables_[name] = std::move(table);
     if (action.partition) {
@@ -219,6 +256,8 @@ void State::alter_table(Action const& action) {
     case Verb::add_column:
         for (auto const& column : action.definitions)
             table.columns[column.name] = {column.type, column.not_null, !base};
+        for (auto const& column : action.definitions)
+            add_keys(table, action.on.name, column);
         break;
     case Verb::drop_column:
         for (auto const& column : action.columns)
@@ -235,7 +274,7 @@ void State::alter_table(Action const& action) {
         break;
     case Verb::add_constraint: {
         auto const name = action.name.empty() ? "?" + std::to_string(table.constraints.size()) : action.name;
-        table.constraints[name] = {action.constraint, action.proves_not_null, action.validates, transaction};
+        table.constraints[name] = {action.constraint, action.proves_not_null, action.columns, action.validates, transaction};
         if (action.constraint == ConstraintKind::primary_key) {
             auto const* const known = action.uses_index ? index(action.other) : nullptr;
             for (auto const& column : known != nullptr ? known->columns : action.columns)
@@ -342,7 +381,7 @@ void State::apply(Action const& action) {
         if (action.object == Object::table || action.object == Object::view)
             create_table(action);
         else if (action.object == Object::index)
-            indexes_[{resolve(action.on).schema, action.name}] = {resolve(action.on), action.columns, action.unique};
+            indexes_[{resolve(action.on).schema, action.name}] = {resolve(action.on), action.columns, action.unique, action.words};
         else if (action.object == Object::function)
             routines_[resolve(action.on)] = action;
         else if (action.object == Object::type && !base)
@@ -379,6 +418,15 @@ long modifier(Type const& type, std::size_t index) {
 }
 
 } // namespace
+
+bool rebuilds_indexes(Action const& action, State const& state) {
+    auto const& column = action.columns[0];
+    auto const* const known = state.column(action.on, column);
+    if (known == nullptr || !known->type || *known->type == action.type)
+        return false;
+    auto const change = judge_type_change(known->type, action.type);
+    return state.in_expression(action.on, column) || (change == TypeChange::unless_utc && state.is_indexed(action.on, column));
+}
 
 TypeChange judge_type_change(std::optional<Type> const& from, Type const& to) {
     if (!from)

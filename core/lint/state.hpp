@@ -56,6 +56,7 @@ struct ColumnState {
 struct ConstraintState {
     ConstraintKind kind = ConstraintKind::none; // none: its definition is not known
     NotNullColumns proves_not_null;
+    std::vector<std::string> columns;
     bool validated = false;
     int added_in = -1; // the transaction
 };
@@ -74,6 +75,7 @@ struct IndexState {
     sql::QName table;
     std::vector<std::string> columns;
     bool unique = false;
+    std::vector<std::string> mentions; // columns in its expressions and condition
 };
 
 struct Held {
@@ -106,6 +108,10 @@ public:
     [[nodiscard]] TableState const* table(sql::QName const& name) const;
     [[nodiscard]] ColumnState const* column(sql::QName const& table, std::string const& name) const;
     [[nodiscard]] IndexState const* index(sql::QName const& name) const;
+    // Whether an index, or the index of a constraint, may stand on the column.
+    [[nodiscard]] bool is_indexed(sql::QName const& table, std::string const& column) const;
+    // Whether one has it in an expression or condition.
+    [[nodiscard]] bool in_expression(sql::QName const& table, std::string const& column) const;
     [[nodiscard]] Action const* routine(sql::QName const& name) const;
     // A CHECK which the server has seen to hold proves that the column has no nulls; it may be NOT NULL
     // already.
@@ -127,6 +133,7 @@ public:
     void hold(Effect const& effect, Span by);
 
 private:
+    void add_keys(TableState& table, std::string const& name, Column const& column) const;
     void create_table(Action const& action);
     void alter_table(Action const& action);
     void drop(Action const& action);
@@ -153,6 +160,10 @@ private:
 };
 
 [[nodiscard]] Effect effect_of(Action const& action, State const& state);
+
+// A change of type that leaves the rows as they are may build indexes anew: those whose operators are another type's, and
+// those which have the column in an expression or condition.
+[[nodiscard]] bool rebuilds_indexes(Action const& alter_type, State const& state);
 
 enum class TypeChange { free, rewrites, unless_utc, unknown };
 // What ALTER COLUMN … TYPE costs; `from` unknown: what can be said of the new type alone.

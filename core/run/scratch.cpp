@@ -324,9 +324,13 @@ private:
         see_locks(seen);
         std::set<std::string> rewrites;
         bool const truncates = std::ranges::any_of(statement.actions, [](lint::Action const& action) { return action.verb == Verb::truncate; });
-        for (auto const& row : trace_->ask("SELECT oid, relfilenode FROM pg_catalog.pg_class WHERE relkind IN ('r', 'm') AND oid >= 16384")) {
+        present_.clear();
+        for (auto const& row : trace_->ask("SELECT oid, relfilenode FROM pg_catalog.pg_class WHERE relkind IN ('r', 'm', 'p', 'f') AND oid >= 16384")) {
             auto const at = existing_.find(*row[0]);
-            if (at == existing_.end() || at->second.file == *row[1])
+            if (at == existing_.end())
+                continue;
+            present_.insert(*row[0]);
+            if (at->second.file == *row[1])
                 continue;
             at->second.file = *row[1];
             if (!truncates)
@@ -373,10 +377,10 @@ private:
         held_ = std::move(now);
     }
 
-    // The server says a table's name without its schema.
+    // The server says a table's name without its schema: one that was made anew in the change set is not meant.
     void add_named(std::string const& table, std::set<std::string>& to) const {
         for (auto const& [oid, relation] : existing_) {
-            if (relation.name.name == table)
+            if (relation.name.name == table && present_.contains(oid))
                 to.insert(relation.name.display());
         }
     }
@@ -407,6 +411,7 @@ private:
     std::optional<ScratchSync> syncs_;
     std::optional<pg::Trace> trace_;
     std::map<std::string, Relation> existing_; // by oid
+    std::set<std::string> present_; // of these: neither dropped nor made anew under the same name
     Held held_;
     ScratchResult result_;
     int roles_ = 0;

@@ -12,8 +12,15 @@ void judge(Context const& context) {
     auto const* const known = context.state.column(action.on, column);
     auto const change = judge_type_change(known != nullptr ? known->type : std::nullopt, action.type);
     if (!action.converts &&
-        (change == TypeChange::free || (change == TypeChange::unless_utc && context.state.utc)))
+        (change == TypeChange::free || (change == TypeChange::unless_utc && context.state.utc))) {
+        if (rebuilds_indexes(action, context.state))
+            context.tell({.span = action.span,
+                          .message = "the rows of " + context.table() + " stay as they are, but indexes on " + column + " are built anew, under the lock",
+                          .fix = "drop these indexes before, and build them CONCURRENTLY afterwards; or a new column, filled in batches",
+                          .lock = "ACCESS EXCLUSIVE",
+                          .object = context.table() + "." + column});
         return;
+    }
     auto const& to = action.type.name.name;
     bool const often_free = to == "text" || to == "varchar" || to == "numeric" || to == "citext" ||
                             to == "inet" || (to == "timestamptz" && context.state.utc);
