@@ -222,8 +222,19 @@ void read_severities(model::BoundaryMap const& map, lint::Options& options) {
                               "`pgcarve lint --rules` lists the rules"};
         return rule->about.id;
     };
-    for (auto const& [id, word] : map.lint.severity)
-        options.severity[check(id, "lint.severity")] = severity_of(word);
+    for (auto const& [key, word] : map.lint.severity) {
+        auto const space = key.rfind(' '); // "legacy/** L12": for these files only
+        if (space == std::string::npos) {
+            options.severity[check(key, "lint.severity")] = severity_of(word);
+            continue;
+        }
+        lint::Options::Folder folder;
+        folder.path = key.substr(0, space);
+        folder.severity[check(key.substr(space + 1), "lint.severity")] = severity_of(word);
+        options.folders.push_back(std::move(folder));
+    }
+    // Of several that fit a file the longest one counts, since the last one does.
+    std::ranges::stable_sort(options.folders, {}, [](lint::Options::Folder const& folder) { return folder.path.size(); });
     for (auto const& accepted : map.lint.accept)
         (void)check(accepted.rule, accepted.where.key);
 }

@@ -54,7 +54,7 @@ std::string run(std::string const& database, std::string const& sql) {
     try {
         session.run(sql);
     } catch (base::Error const& error) {
-        return error.what();
+        return std::string{error.what()}.substr(0, 300);
     }
     return {};
 }
@@ -118,8 +118,7 @@ std::vector<Case> const mirrored{
     {"drop the target's column", "ALTER TABLE $T DROP COLUMN note CASCADE"},
     {"widen type", "ALTER TABLE $S ALTER COLUMN note TYPE varchar(100)"},
     {"change type", "ALTER TABLE $S ALTER COLUMN qty TYPE bigint"},
-    {"become identity", "ALTER TABLE $S ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY", "INSERT INTO $S (name) VALUES ('new'); UPDATE $S SET name = 'c' WHERE id = 2",
-     "the mirror writes the value that the source has made; but pgcarve's own shape of the two differs until split makes it anew"},
+    {"become identity", "ALTER TABLE $S ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY", "INSERT INTO $S (name) VALUES ('new')"},
     {"drop primary key", "ALTER TABLE $S DROP CONSTRAINT $s_pkey", "INSERT INTO $S (id, name) VALUES (2, 'twice'), (2, 'thrice')"},
     {"drop the target's primary key", "ALTER TABLE $T DROP CONSTRAINT $s_pkey"},
     {"nulls in the key", "ALTER TABLE $S ALTER COLUMN id DROP NOT NULL"},
@@ -130,8 +129,7 @@ std::vector<Case> const mirrored{
     {"drop and make anew", "DROP TABLE $S CASCADE; CREATE TABLE $S (id bigint PRIMARY KEY, name text)", "INSERT INTO $S VALUES (1, 'other')"},
     {"disable triggers", "ALTER TABLE $S DISABLE TRIGGER ALL"},
     {"disable user triggers", "ALTER TABLE $S DISABLE TRIGGER USER"},
-    {"enable the target's triggers", "ALTER TABLE $T ENABLE TRIGGER USER", {},
-     "this table has none of its own; the copy of one that has would run them on top of the mirror"},
+    {"enable the target's triggers", "ALTER TABLE $T ENABLE TRIGGER USER"},
     {"write as a replica", "SET session_replication_role = replica; UPDATE $S SET name = 'silent' WHERE id = 5"},
     {"volatile default", "ALTER TABLE $S ADD COLUMN token uuid DEFAULT gen_random_uuid()"},
     {"check at the source", "ALTER TABLE $S ADD CONSTRAINT positive CHECK (qty > 0)"},
@@ -157,7 +155,8 @@ std::vector<Case> const mirrored{
     {"bulk update", "UPDATE $S SET note = 'bulk'"},
     {"trigger at the source", "CREATE FUNCTION public.upper_name() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.name := upper(NEW.name); RETURN NEW; END'; "
                               "CREATE TRIGGER up BEFORE INSERT OR UPDATE ON $S FOR EACH ROW EXECUTE FUNCTION public.upper_name()"},
-    {"new partition", "CREATE TABLE public.$s_b PARTITION OF $S FOR VALUES FROM (1000) TO (2000)", "INSERT INTO $S (id, name, u) VALUES (1500, 'n', 1500)", {},
+    {"new partition", "CREATE TABLE public.$s_b PARTITION OF $S FOR VALUES FROM (1000) TO (2000)", "INSERT INTO $S (id, name, u) VALUES (1500, 'n', 1500)",
+     "its rows arrive; but status tells of drift until split has made the partition at the other side too",
      "id bigint PRIMARY KEY, name text NOT NULL, qty int, u int", false, true},
     {"detach a partition", "ALTER TABLE $S DETACH PARTITION public.$s_a", "INSERT INTO public.$s_a (id, name, u) VALUES (500, 'n', 500)", {},
      "id bigint PRIMARY KEY, name text NOT NULL, qty int, u int", false, true},
@@ -173,7 +172,7 @@ TEST(LintSync, Mirror) {
     }
     ASSERT_EQ(run(database, schema), "");
     Carving carving{server(), database, fmt::format("[service.shop]\nschema = \"shop\"\ntables = [{}]\n", tables)};
-    carving.expect(0, "init");
+    carving.expect(0, "init --yes");
     carving.expect(0, "split shop --yes");
     auto const state = lint::parse_sync_state(carving.expect(0, "status --format json").out);
     ASSERT_FALSE(state.tables.empty());
@@ -256,7 +255,7 @@ TEST(LintSync, Stream) {
     }
     ASSERT_EQ(run(database, schema), "");
     Carving carving{server(), database, services};
-    carving.expect(0, "init");
+    carving.expect(0, "init --yes");
     for (std::size_t i = 0; i < streamed.size(); ++i)
         carving.expect(0, fmt::format("sync t{} --yes --until-caught-up", i));
     auto const state = lint::parse_sync_state(carving.expect(0, "status --format json").out);
@@ -281,12 +280,6 @@ TEST(LintSync, Stream) {
             if (stream.ended()) {
                 broken = "the stream stopped: " + stream.text("err");
             } else {
-                auto session = server().connect(database);
-                auto const columns = [&](std::string const& where) {
-                    auto at = server().connect(where);
-                    return at;
-                };
-                (void)columns;
                 auto const without = one.at_target && one.name == "add column at the target" ? " - 'kind'" : "";
                 auto const sum = [&](std::string const& where, sql::QName const& table) {
                     auto at = server().connect(where);
@@ -297,7 +290,8 @@ TEST(LintSync, Stream) {
             }
         }
         expect(one, judge(state, ddl, schema, one.at_target ? source.name : ""), broken, proven);
-        stream.signal(SIGTERM);
+        if (!stream.ended())
+            stream.signal(SIGTERM);
         (void)stream.wait();
     }
     EXPECT_EQ(proven, (std::set<std::string>{"S01", "S02", "S03", "S04", "S05", "S06", "S07", "S08", "S09", "S10", "S11", "S12"}));

@@ -78,6 +78,17 @@ TEST_F(LintCli, BaselineAndConfiguration) {
     write("pgcarve.toml", "[service.checkout]\ntables = [\"orders\"]\n[service.crm]\ntables = "
                           "[\"customers\"]\n[lint.severity]\nC01 = \"off\"\n");
     EXPECT_EQ(lint("1.sql").exit, 0);
+    auto const severity = [&](std::string const& lines) { write("pgcarve.toml", "[lint.severity]\n" + lines); };
+    write("old/1.sql", "DROP TABLE orders;");
+    severity("\"old/** C01\" = \"off\"\n");
+    EXPECT_EQ(lint("old/1.sql").exit, 0);
+    EXPECT_EQ(lint("1.sql").exit, 1);
+    severity("\"** C01\" = \"off\"\n\"old/** C01\" = \"error\"\n");
+    EXPECT_EQ(lint("old/1.sql").exit, 1) << "the longer pattern counts";
+    EXPECT_EQ(lint("1.sql").exit, 0);
+    severity("\"old/** X01\" = \"off\"\n");
+    EXPECT_EQ(lint("1.sql").exit, 2);
+    write("pgcarve.toml", "[service.checkout]\ntables = [\"orders\"]\n[service.crm]\ntables = [\"customers\"]\n");
     write("2.sql", "CREATE VIEW v AS SELECT * FROM orders, customers;");
     EXPECT_EQ(lint("2.sql").exit, 1);
     write("pgcarve.toml", "[lint.severity]\nX01 = \"off\"\n");
