@@ -266,12 +266,12 @@ struct Auditor::Impl {
 
     // ---- telling
 
-    model::AuditRow row_of(Judged::Row const& row) const {
+    model::AuditRow row_of(Judged::Row const& row, bool service_is_authority) const {
         auto const& table = plan.tables[row.id.table];
-        auto const authority = settings.service_is_authority ? Side::service : Side::shared;
+        auto const authority = service_is_authority ? Side::service : Side::shared;
         model::AuditRow out{table.names[index(authority)], table.names[index(other(authority))], {}};
         auto kind = row.judgement.kind;
-        if (settings.service_is_authority && kind != model::FindingKind::different)
+        if (service_is_authority && kind != model::FindingKind::different)
             kind = kind == model::FindingKind::missing ? model::FindingKind::extra : model::FindingKind::missing;
         out.finding.kind = kind;
         if (!row.id.key.empty()) {
@@ -308,8 +308,9 @@ struct Auditor::Impl {
         one.committed_at = iso(transaction.time);
         one.rows = transaction.rows;
         one.truncated = transaction.truncated;
+        bool const service_is_authority = settings.service_is_authority();
         for (auto const& row : transaction.different)
-            one.samples.push_back(row_of(row));
+            one.samples.push_back(row_of(row, service_is_authority));
         // Only what is known as a whole can be seen to be equal again.
         if (!transaction.truncated && static_cast<std::int64_t>(transaction.different.size()) == transaction.rows && broken.size() < remembered_rows) {
             broken_rows[transaction.commit.value] = transaction.different.size();

@@ -33,7 +33,8 @@ struct Settings {
     std::string slot; // and publication
     pg::ReplicationSettings stream;
     pg::SessionSettings shared;
-    bool service_is_authority = false;
+    // Asked when there is a difference to tell: a cutover may have moved the authority meanwhile.
+    std::function<bool()> service_is_authority = [] { return false; };
     CollectorLimits transaction;
     std::size_t ledger_bytes = 48UL << 20U;
     base::Millis look_every{5'000};   // how long a snapshot is kept, at most twice that

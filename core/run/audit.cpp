@@ -205,7 +205,10 @@ private:
         settings.slot = slot_;
         settings.stream = {.dsn = context_.map.dsn, .purpose = "audit stream", .wake_fd = wake_.get()};
         settings.shared = context_.shared("audit look");
-        settings.service_is_authority = state.authority == Authority::schema;
+        settings.service_is_authority = [this] {
+            auto const now = control::Store{session_}.service(service_);
+            return now && now->authority == Authority::schema;
+        };
         settings.transaction.folder = options_.folder;
         auto const position = audit::Store{session_}.find(service_)->position;
         audit::Events found = events_.found;
