@@ -84,9 +84,14 @@ public:
     }
 
     void configure(std::string const& services, std::string const& tail = {}) const {
-        std::ofstream{folder_ / "pgcarve.toml"} << fmt::format(
-            "[shared]\ndsn = \"{}\"\n[defaults]\nwindow = \"0s\"\nclean_runs = 1\nhold = \"0s\"\n{}\n{}\n{}", server_.dsn(database_, user_), defaults_,
-            services, tail);
+        auto const dsn = host_.empty() ? server_.dsn(database_, user_) : fmt::format("host={} dbname={} user={}", host_, database_, user_);
+        std::ofstream{folder_ / "pgcarve.toml"} << fmt::format("[shared]\ndsn = \"{}\"\n[defaults]\nwindow = \"0s\"\nclean_runs = 1\nhold = \"0s\"\n{}\n{}\n{}",
+                                                               dsn, defaults_, services, tail);
+    }
+    // The binary reaches the server by way of this host from here on (support/proxy.hpp); the test itself goes straight to it.
+    void reach_by(std::string host) {
+        host_ = std::move(host);
+        configure(services_);
     }
     [[nodiscard]] std::string command(std::string const& arguments, std::string const& failpoint = {}) const {
         auto const set = failpoint.empty() ? std::string{} : fmt::format("env 'PGCARVE_FAILPOINT={}' ", failpoint);
@@ -152,6 +157,7 @@ private:
     std::string services_;
     std::string defaults_;
     std::string user_;
+    std::string host_;
     std::filesystem::path folder_;
 };
 
