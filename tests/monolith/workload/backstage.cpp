@@ -139,14 +139,17 @@ std::optional<Effect> touch_prices(Client& c, Transaction& tx) {
 }
 
 std::optional<Effect> roll_up(Client& c, Transaction& tx) {
+    auto const day = c.moment().substr(0, 10);
+    auto const sales = tx.read("SELECT count(*), coalesce(sum(grand_total), 0) FROM {orders} "
+                               "WHERE tenant_id = $1 AND (placed_at AT TIME ZONE 'UTC')::date = $2::date",
+                               args(c.shop.tenant, day));
     tx.put_versioned(
         Table::sales_daily,
         tx.run("INSERT INTO {sales_daily} AS s (tenant_id, day, orders_placed, revenue) "
-               "SELECT $1, $2::date, count(*), coalesce(sum(grand_total), 0) FROM {orders} "
-               "WHERE tenant_id = $1 AND (placed_at AT TIME ZONE 'UTC')::date = $2::date "
+               "VALUES ($1, $2::date, $3::bigint, $4::numeric) "
                "ON CONFLICT (tenant_id, day) DO UPDATE SET orders_placed = EXCLUDED.orders_placed, "
                "revenue = EXCLUDED.revenue, version = s.version + 1 RETURNING {=sales_daily}",
-               args(c.shop.tenant, c.moment().substr(0, 10))));
+               args(c.shop.tenant, day, sales.text(0, 0), sales.text(0, 1))));
     return [] {};
 }
 
@@ -271,8 +274,8 @@ std::array const kinds = {
     Kind{"change_profile", 2, change_profile},
     Kind{"delete_customer", 2, delete_customer},
     Kind{"touch_prices", 1, touch_prices},
-    Kind{"roll_up", 2, roll_up},
-    Kind{"run_report", 1, run_report},
+    Kind{"roll_up", 4, roll_up, false, "reporting"},
+    Kind{"run_report", 4, run_report, false, "reporting"},
     Kind{"take_notes", 4, take_notes},
     Kind{"label_orders", 1, label_orders},
     Kind{"touch_seeded_order", 6, touch_seeded_order},

@@ -36,6 +36,10 @@ public:
 
     int run() {
         session_.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
+        for (auto const& [service, dsn] : options_.databases) {
+            auto& away = away_.try_emplace(service, dsn, Resolver{options_.shared_schema, options_.services, false}, false, 0, "workload-check").first->second;
+            away.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
+        }
         for (auto const& run : ledger_.runs) {
             tenants_.push_back(std::to_string(run.tenant));
         }
@@ -107,16 +111,20 @@ private:
     }
 
     void check_sides(TableSpec const& table) {
-        std::vector<std::string> schemas = {session_.resolver().schema_of(table.service)};
+        auto const away = away_.find(table.service);
+        std::vector<std::pair<Session*, std::string>> sides = {
+            {away == away_.end() ? &session_ : &away->second, session_.resolver().schema_of(table.service)}};
         auto const also = options_.also.find(table.service);
         if (also != options_.also.end()) {
-            schemas.insert(schemas.end(), also->second.begin(), also->second.end());
+            for (auto const& schema : also->second) {
+                sides.emplace_back(&session_, schema);
+            }
         }
-        for (auto const& schema : schemas) {
+        for (auto const& [session, schema] : sides) {
             for (auto& entry : keys_) {
                 entry.second.seen = false;
             }
-            scan(table, schema);
+            scan(*session, table, schema);
             for (auto& entry : keys_) {
                 if (!entry.second.seen) {
                     absent(table, schema, entry.second);
@@ -126,7 +134,7 @@ private:
     }
 
     // Reads the side's rows through a cursor: a row of our tenants, or one that the ledger names.
-    void scan(TableSpec const& table, std::string const& schema) {
+    void scan(Session& session, TableSpec const& table, std::string const& schema) {
         auto const& foreign = ledger_.foreign_keys.empty()
                                   ? no_keys_
                                   : ledger_.foreign_keys[static_cast<std::size_t>(table.id)];
@@ -135,7 +143,7 @@ private:
             keys += (keys.size() > 1 ? "," : "") + quoted(key);
         }
         keys += '}';
-        session_.run(
+        session.run(
             fmt::format(
                 "DECLARE c NO SCROLL CURSOR FOR SELECT coalesce(({0}) = ANY ($1::integer[]), false), {1} "
                 "FROM {2}.{3} "
@@ -144,7 +152,7 @@ private:
                 table.key_type),
             args(array(tenants_), keys));
         for (;;) {
-            auto const rows = session_.run("FETCH 5000 FROM c");
+            auto const rows = session.run("FETCH 5000 FROM c");
             if (rows.empty()) {
                 break;
             }
@@ -152,7 +160,7 @@ private:
                 check_row(table, schema, rows, row);
             }
         }
-        session_.run("CLOSE c");
+        session.run("CLOSE c");
     }
 
     void check_row(TableSpec const& table, std::string const& schema, Rows const& rows, int row) {
@@ -300,6 +308,7 @@ private:
     CheckOptions const& options_;
     Ledger const& ledger_;
     Session session_;
+    std::map<std::string, Session> away_; // by service
     std::vector<std::string> tenants_;
     std::vector<std::string> const no_keys_;
     std::unordered_map<std::uint64_t, Key> keys_; // of the table at hand

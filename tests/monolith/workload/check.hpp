@@ -22,7 +22,8 @@ struct CheckOptions {
     std::vector<std::string> ledgers;
     std::string shared_schema = "public";
     std::map<std::string, std::string> services;          // service → the authority's schema
-    std::map<std::string, std::vector<std::string>> also; // service → further schemas that must hold the same
+    std::map<std::string, std::string> databases;         // service → connection string, where that is in another database
+    std::map<std::string, std::vector<std::string>> also; // service → further schemas, of `dsn`, that must hold the same
     std::set<std::string> skip;                           // tables
     int max_report = 20;
 };

@@ -75,6 +75,7 @@ struct Kind {
     int weight;
     std::optional<Effect> (*run)(Client&, Transaction&);
     bool autocommit = false; // sends its one statement by Transaction::autocommit
+    std::string service{};   // that it writes to alone, so that it can follow that into another database
 };
 
 // The whole mix; the first is the one that is always possible.

@@ -13,7 +13,7 @@ namespace {
 std::pair<std::string, std::string> service_and_schema(std::string const& text) {
     auto const at = text.find('=');
     if (at == std::string::npos || at == 0 || at + 1 == text.size()) {
-        throw CLI::ValidationError{"expected SERVICE=SCHEMA, not " + text};
+        throw CLI::ValidationError{"expected SERVICE=…, not " + text};
     }
     return {text.substr(0, at), text.substr(at + 1)};
 }
@@ -40,6 +40,9 @@ int main(int argc, char** argv) {
     run_command->add_option("--schema", run.shared_schema, "the shared schema")->capture_default_str();
     run_command->add_option("--service", run_services,
                             "SERVICE=SCHEMA: tables of SERVICE are in SCHEMA, or (--follow) may move there");
+    std::vector<std::string> run_databases;
+    run_command->add_option("--database", run_databases,
+                            "SERVICE=DSN: its tables may move into this database, to the schema of the same name or that of --service");
     run_command->add_flag("--follow", run.follow,
                           "begin in the shared schema, turn to the other when a write is refused");
     run_command->add_option("--patience", run.patience, "seconds that one transaction may be retried")
@@ -66,6 +69,8 @@ int main(int argc, char** argv) {
     check_command->add_option("--schema", check.shared_schema, "the shared schema")->capture_default_str();
     check_command->add_option("--service", check_services,
                               "SERVICE=SCHEMA: where the authority for SERVICE is");
+    std::vector<std::string> check_databases;
+    check_command->add_option("--database", check_databases, "SERVICE=DSN: the authority for SERVICE is in this database");
     check_command->add_option("--also-schema", check_also, "SERVICE=SCHEMA: this side must hold the same");
     check_command->add_option("--skip-table", skip, "a table that is not looked at");
     check_command->add_option("--max-report", check.max_report, "findings that are printed")
@@ -78,6 +83,12 @@ int main(int argc, char** argv) {
         }
         for (auto const& s : check_services) {
             check.services.insert(service_and_schema(s));
+        }
+        for (auto const& s : run_databases) {
+            run.databases.insert(service_and_schema(s));
+        }
+        for (auto const& s : check_databases) {
+            check.databases.insert(service_and_schema(s));
         }
         for (auto const& s : check_also) {
             auto const [service, schema] = service_and_schema(s);

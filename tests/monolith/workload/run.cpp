@@ -128,7 +128,11 @@ public:
         , number_{number}
         , client_{shop, options.seed, number}
         , session_{options.dsn, Resolver{options.shared_schema, options.services, options.follow},
-                   options.prepared, options.statement_timeout_ms, fmt::format("workload-{}", number)} {}
+                   options.prepared, options.statement_timeout_ms, fmt::format("workload-{}", number)} {
+        for (auto const& database : options.databases) {
+            away_.try_emplace(database.first);
+        }
+    }
 
     void work() {
         auto const pause = options_.rate > 0 ? std::chrono::duration<double>{options_.clients / options_.rate}
@@ -145,7 +149,15 @@ public:
         }
     }
 
-    void cancel() { session_.cancel(); }
+    void cancel() {
+        session_.cancel();
+        for (auto& [service, away] : away_) {
+            std::lock_guard const lock{away.mutex};
+            if (away.session) {
+                away.session->cancel();
+            }
+        }
+    }
     [[nodiscard]] Tally const& tally() const { return tally_; }
     [[nodiscard]] std::uint64_t acknowledged() const { return acknowledged_.load(); }
 
@@ -205,12 +217,54 @@ private:
         }
     }
 
-    Next attempt_once(Kind const& kind, std::string_view isolation) {
-        if (!session_.connected()) {
-            session_.connect();
-            ++tally_.reconnected;
+    // A service's own database, and whether writes go there now.
+    struct Away {
+        bool here = false;
+        std::mutex mutex; // of the pointer
+        std::unique_ptr<Session> session{};
+    };
+
+    Session& session_for(Kind const& kind) {
+        auto const at = away_.find(kind.service);
+        if (at == away_.end() || !at->second.here) {
+            return session_;
         }
-        Transaction tx{session_, ledger_, {client_.shop.tenant, number_, ++transactions_}};
+        if (!at->second.session) {
+            auto const schema = options_.services.find(kind.service);
+            auto made = std::make_unique<Session>(
+                options_.databases.at(kind.service),
+                Resolver{options_.shared_schema, {{kind.service, schema == options_.services.end() ? kind.service : schema->second}}, false},
+                options_.prepared, options_.statement_timeout_ms, fmt::format("workload-{}-{}", kind.service, number_));
+            std::lock_guard const lock{at->second.mutex};
+            at->second.session = std::move(made);
+        }
+        return *at->second.session;
+    }
+
+    // On to the next place where a service's tables may be: the shared schema, a schema of its own, a database of its own.
+    bool turn(std::string const& service) {
+        auto const at = away_.find(service);
+        if (at != away_.end() && at->second.here) {
+            at->second.here = false;
+            return true;
+        }
+        bool const toggled = session_.resolver().toggle(service);
+        if (at != away_.end() && session_.resolver().schema_of(service) == options_.shared_schema) {
+            at->second.here = true;
+            return true;
+        }
+        return toggled;
+    }
+
+    Next attempt_once(Kind const& kind, std::string_view isolation) {
+        auto& session = session_for(kind);
+        for (auto* const one : {&session_, &session}) {
+            if (!one->connected()) {
+                one->connect();
+                ++tally_.reconnected;
+            }
+        }
+        Transaction tx{session, ledger_, {client_.shop.tenant, number_, ++transactions_}, &session == &session_ ? nullptr : &session_};
         std::optional<Effect> effect;
         try {
             if (!kind.autocommit) {
@@ -248,7 +302,7 @@ private:
         }
         bool turned = false;
         for (auto const& service : concerned(e)) {
-            turned = session_.resolver().toggle(service) || turned;
+            turned = turn(service) || turned;
         }
         return turned;
     }
@@ -301,6 +355,7 @@ private:
     int number_;
     Client client_;
     Session session_;
+    std::map<std::string, Away> away_; // by service
     std::int64_t transactions_ = 0;
     Tally tally_;
     std::atomic<std::uint64_t> acknowledged_ = 0;

@@ -15,7 +15,8 @@ struct RunOptions {
     std::string ledger;
     std::string shared_schema = "public";
     std::map<std::string, std::string> services; // service → its own schema
-    bool follow = false;                         // start in the shared schema and go where writes are taken
+    std::map<std::string, std::string> databases; // service → connection string of its own database
+    bool follow = false; // start in the shared schema and go where writes are taken
     bool prepared = false;
     bool direct_partitions = true;
     int clients = 4;

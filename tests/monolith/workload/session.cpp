@@ -215,8 +215,9 @@ void Session::copy(std::string_view statement, std::string const& lines) {
 
 // ---------------------------------------------------------------- Transaction
 
-Transaction::Transaction(Session& session, LedgerWriter& ledger, TransactionId id)
+Transaction::Transaction(Session& session, LedgerWriter& ledger, TransactionId id, Session* reader)
     : session_{session}
+    , reader_{reader}
     , ledger_{ledger}
     , id_{id} {
     session_.forget_services();

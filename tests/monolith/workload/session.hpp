@@ -152,13 +152,18 @@ private:
     std::vector<std::string> services_used_;
 };
 
-// One transaction in flight: what it wrote is collected, and goes to the ledger with its COMMIT.
+// One transaction in flight, in one database: what it wrote is collected, and goes to the ledger with its COMMIT.
 class Transaction {
 public:
-    Transaction(Session& session, LedgerWriter& ledger, TransactionId id);
+    // `reader`: what read() asks when that is not this database; nullptr: it is.
+    Transaction(Session& session, LedgerWriter& ledger, TransactionId id, Session* reader = nullptr);
 
     Rows run(std::string_view statement, std::vector<Value> const& parameters = {}) {
         return session_.run(statement, parameters);
+    }
+    // Of another service's tables, as they are now.
+    Rows read(std::string_view statement, std::vector<Value> const& parameters = {}) {
+        return (reader_ == nullptr ? session_ : *reader_).run(statement, parameters);
     }
     Session& session() { return session_; }
     [[nodiscard]] TransactionId id() const { return id_; }
@@ -189,6 +194,7 @@ private:
     void settle(std::string_view kind, Action&& action);
 
     Session& session_;
+    Session* reader_;
     LedgerWriter& ledger_;
     TransactionId id_;
     std::vector<Write> writes_;
