@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <fstream>
+#include <map>
 #include <sstream>
 #include <stdexcept>
 #include <thread>
@@ -29,6 +30,18 @@ std::string newest_bin() {
     if (best == 0)
         throw std::runtime_error{"no PostgreSQL server below /usr/lib/postgresql: install the package postgresql"};
     return fmt::format("/usr/lib/postgresql/{}/bin", best);
+}
+
+// Where scripts/servers puts them.
+fs::path installed_servers() {
+    if (char const* const chosen = std::getenv("PGCARVE_SERVERS"); chosen != nullptr && *chosen != 0)
+        return chosen;
+    if (geteuid() == 0)
+        return "/var/cache/pgcarve/postgresql";
+    if (char const* const cache = std::getenv("XDG_CACHE_HOME"); cache != nullptr && *cache != 0)
+        return fs::path{cache} / "pgcarve/postgresql";
+    char const* const home = std::getenv("HOME");
+    return fs::path{home != nullptr ? home : ""} / ".cache/pgcarve/postgresql";
 }
 
 std::string slurp(fs::path const& path) {
@@ -106,6 +119,27 @@ Server::~Server() {
 Server& Server::shared() {
     static Server server;
     return server;
+}
+
+std::string bin_of_version(int version) {
+    for (auto const& folder : {fs::path{"/usr/lib/postgresql"}, installed_servers()}) {
+        auto const bin = folder / std::to_string(version) / "bin";
+        if (fs::exists(bin / "initdb"))
+            return bin;
+    }
+    return {};
+}
+
+Server& server_of_version(int version) {
+    static std::map<int, std::unique_ptr<Server>> servers;
+    auto& server = servers[version];
+    if (!server) {
+        auto const bin = bin_of_version(version);
+        if (bin.empty())
+            throw std::runtime_error{fmt::format("no PostgreSQL {} here: run scripts/servers", version)};
+        server = std::make_unique<Server>(ServerOptions{.bin = bin});
+    }
+    return *server;
 }
 
 void Server::start() {

@@ -3,6 +3,10 @@
 // runs as root, since PostgreSQL refuses root.
 //
 // PGCARVE_PG_BIN chooses the server's binaries; default: the newest below /usr/lib/postgresql.
+// Servers of other versions are where scripts/servers puts them:
+//
+//   PGCARVE_NEEDS_VERSION(13);   // skips the test, with the reason, where there is none
+//   auto& source = test::server_of_version(13);
 #pragma once
 
 #include <filesystem>
@@ -48,6 +52,15 @@ private:
     std::string bin_;
     int next_database_ = 0;
 };
+
+// The folder of that major version's programs; empty when this machine has none.
+[[nodiscard]] std::string bin_of_version(int version);
+// Like Server::shared(), one for each version. Throws when there is none.
+[[nodiscard]] Server& server_of_version(int version);
+
+#define PGCARVE_NEEDS_VERSION(version)                                                                                            \
+    if (::pgcarve::test::bin_of_version(version).empty())                                                                         \
+    GTEST_SKIP() << "no PostgreSQL " << (version) << " here: run scripts/servers"
 
 // The output and exit code of a command run through the shell.
 struct Output {
