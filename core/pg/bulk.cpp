@@ -231,6 +231,8 @@ void Bulk::rollback() {
         run("ROLLBACK");
 }
 
+bool Bulk::in_transaction() const { return PQtransactionStatus(impl_->connection.get()) != PQTRANS_IDLE; }
+
 // ---- COPY
 
 void Bulk::copy_out(std::string const& statement, std::function<void(std::string_view)> const& take) {

@@ -55,6 +55,7 @@ public:
     void begin(Isolation isolation = Isolation::read_committed, Access access = Access::read_write);
     void commit();
     void rollback();
+    [[nodiscard]] bool in_transaction() const;
 
     // Runs COPY … TO STDOUT and hands over each piece as it comes; a piece ends between rows. What `take` throws
     // breaks the COPY off.

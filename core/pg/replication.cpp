@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <sstream>
 #include <string_view>
 #include <utility>
 
@@ -331,6 +332,25 @@ SystemIdentity Replication::identify() {
     if (PQntuples(result.get()) != 1 || PQnfields(result.get()) < 4)
         base::bug("IDENTIFY_SYSTEM answered with another number of columns");
     return {field(result.get(), 0), std::stoi(field(result.get(), 1)), lsn_field(result.get(), 2), field(result.get(), 3)};
+}
+
+std::optional<base::Lsn> Replication::left_timeline(int timeline) {
+    auto const now = identify().timeline;
+    if (now <= 1) // has no history
+        return std::nullopt;
+    auto const result = impl_->command(fmt::format("TIMELINE_HISTORY {}", now), PGRES_TUPLES_OK);
+    if (PQntuples(result.get()) != 1 || PQnfields(result.get()) < 2)
+        base::bug("TIMELINE_HISTORY answered with another number of columns");
+    // Lines of a timeline, where it was left, and why; # begins a remark.
+    std::istringstream history{field(result.get(), 1)};
+    for (std::string line; std::getline(history, line);) {
+        std::istringstream words{line};
+        int number = 0;
+        std::string at;
+        if (words >> number >> at && number == timeline)
+            return base::Lsn::parse(at);
+    }
+    return std::nullopt;
 }
 
 CreatedSlot Replication::create_slot(std::string const& name, SlotOptions options) {

@@ -96,6 +96,9 @@ public:
 
     [[nodiscard]] SystemIdentity identify();
 
+    // Where the server's history left a timeline; nullopt: it never did, or never was on it.
+    [[nodiscard]] std::optional<base::Lsn> left_timeline(int timeline);
+
     // Waits for every transaction that runs on the server to end, however long that takes. No snapshot is exported.
     // It is best made after the publications that it will be read with have been committed.
     CreatedSlot create_slot(std::string const& name, SlotOptions options = {});

@@ -52,7 +52,7 @@ void prove_stream(Context& context, Route const& way, pg::Session& source, int w
     std::map<std::uint32_t, long long> came;
     stream->filter([&](sync::Change const& change) {
         ++came[change.table];
-        return false;
+        return sync::Applier::Wanted::nothing;
     });
     std::vector<std::uint32_t> written;
     {

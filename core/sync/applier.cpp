@@ -1,6 +1,7 @@
 #include "sync/applier.hpp"
 
 #include <algorithm>
+#include <deque>
 
 #include <fmt/format.h>
 
@@ -15,6 +16,10 @@ constexpr auto differs_hint =
     "the target was written by somebody else, or lost what it had: put the row there as the source has it and start the sync again; "
     "once it runs, `pgcarve verify` shows what else differs and `pgcarve repair` mends it";
 
+constexpr std::size_t worth_a_copy = 50; // rows: below it a prepared statement costs less than to begin and end a COPY
+constexpr std::string_view feature_not_supported = "0A000";
+constexpr std::size_t copy_piece = 64U << 10U;
+
 // A statement met another number of rows than the source says are there.
 class CountDiffers : public std::exception {};
 
@@ -25,6 +30,27 @@ void add(pg::TextArray& to, wire::Column const& cell) {
         to.add(cell.value);
     else
         base::bug("a value without its text");
+}
+
+// A value in COPY's text form.
+void add_copied(std::string& to, wire::Column const& cell) {
+    if (cell.state == wire::ColumnState::null) {
+        to += "\\N";
+        return;
+    }
+    if (cell.state != wire::ColumnState::text)
+        base::bug("a value without its text");
+    auto rest = cell.value;
+    for (;;) {
+        auto const at = rest.find_first_of("\\\t\n\r");
+        to += rest.substr(0, at);
+        if (at == std::string_view::npos)
+            return;
+        char const c = rest[at];
+        to += '\\';
+        to += c == '\t' ? 't' : c == '\n' ? 'n' : c == '\r' ? 'r' : c;
+        rest.remove_prefix(at + 1);
+    }
 }
 
 std::string key_text(MappedTable const& table, Cells row) {
@@ -89,9 +115,18 @@ void Applier::apply_rows(Batch const& batch) {
     }
     std::vector<Change const*> changes;
     changes.reserve(batch.changes.size());
+    std::deque<Change> halves;
     for (auto const& change : batch.changes) {
-        if (!wanted_ || wanted_(change))
+        auto const wanted = wanted_ ? wanted_(change) : Wanted::all;
+        if (wanted == Wanted::nothing)
+            continue;
+        if (wanted == Wanted::all) {
             changes.push_back(&change);
+            continue;
+        }
+        auto half = change;
+        half.kind = wanted == Wanted::removal ? Kind::remove : Kind::insert;
+        changes.push_back(&halves.emplace_back(half));
     }
     if (!try_sets(changes)) {
         target_.run("ROLLBACK TO SAVEPOINT pgcarve_batch");
@@ -239,6 +274,10 @@ bool Applier::try_sets(std::vector<Change const*> const& changes) {
     } catch (CountDiffers const&) {
         return false;
     } catch (pg::SqlError const& e) {
+        if (e.sqlstate() == feature_not_supported && copies_) { // row-level security knows no COPY
+            copies_ = false;
+            return false;
+        }
         if (!e.sqlstate().starts_with("23")) // integrity constraints: another order may do
             throw;
         return false;
@@ -296,6 +335,10 @@ void Applier::insert(MappedTable const& table, std::vector<Cells> const& rows) {
     for (auto const row : rows)
         by_columns[sent_columns(row)].push_back(row);
     for (auto const& [set, group] : by_columns) {
+        if (copies_ && group.size() >= worth_a_copy) {
+            copy(table, set, group);
+            continue;
+        }
         columns_.assign(set.size(), {});
         for (auto const row : group) {
             for (std::size_t i = 0; i < set.size(); ++i)
@@ -303,6 +346,26 @@ void Applier::insert(MappedTable const& table, std::vector<Cells> const& rows) {
         }
         run(insert_statement(table, set), group.size());
     }
+}
+
+void Applier::copy(MappedTable const& table, std::vector<std::size_t> const& set, std::vector<Cells> const& rows) {
+    pg::Bulk::CopyIn in{target_, copy_statement(table, set)};
+    line_.clear();
+    for (auto const row : rows) {
+        for (std::size_t i = 0; i < set.size(); ++i) {
+            if (i > 0)
+                line_ += '\t';
+            add_copied(line_, row[set[i]]);
+        }
+        line_ += '\n';
+        if (line_.size() >= copy_piece) {
+            in.feed(line_);
+            line_.clear();
+        }
+    }
+    in.feed(line_);
+    if (in.finish() != static_cast<long long>(rows.size()))
+        throw CountDiffers{}; // a trigger of the target's keeps rows out
 }
 
 void Applier::truncate(Change const& change) {

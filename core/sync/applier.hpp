@@ -37,8 +37,10 @@ public:
     // `stream` names the row of pgcarve.stream at the target that holds the position.
     Applier(pg::Bulk& target, Mapping const& mapping, std::string stream);
 
-    // Whether a change is to be applied at all; a copy that is under way answers for rows it has brought already.
-    using Filter = std::function<bool(Change const&)>;
+    // What of a change is to be applied; a copy that is under way answers for rows it has brought already, or will bring.
+    // An update that changes the key may come to one half of it: the row goes, or comes.
+    enum class Wanted { nothing, all, removal, insertion };
+    using Filter = std::function<Wanted(Change const&)>;
     void filter(Filter wanted) { wanted_ = std::move(wanted); }
 
     // Applies it; commits when it is complete. Throws and leaves the target at the last commit otherwise.
@@ -65,6 +67,7 @@ private:
     void remove(MappedTable const& table, std::vector<Cells> const& rows);
     void update(MappedTable const& table, std::vector<Net::Updated> const& rows);
     void insert(MappedTable const& table, std::vector<Cells> const& rows);
+    void copy(MappedTable const& table, std::vector<std::size_t> const& set, std::vector<Cells> const& rows);
     void truncate(Change const& change);
     void run(std::string const& statement, std::size_t expected);
 
@@ -74,7 +77,9 @@ private:
     Filter wanted_;
     Applied applied_;
     bool open_ = false; // a transaction at the target
+    bool copies_ = true; // many rows go by COPY
     std::vector<pg::TextArray> columns_;
+    std::string line_;
     // of the batch under way
     std::map<std::uint32_t, TouchedTable> touched_;
     std::set<std::uint32_t> truncated_;

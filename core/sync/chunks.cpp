@@ -40,7 +40,7 @@ Snapshot Snapshot::parse(std::string_view text) {
 }
 
 bool Snapshot::sees(wire::TransactionId xid) const {
-    if (static_cast<std::int32_t>(xid.value - end_) >= 0) // xids go round: later is less than half of them ahead
+    if (!end_ || static_cast<std::int32_t>(xid.value - *end_) >= 0) // xids go round: later is less than half of them ahead
         return false;
     return std::ranges::none_of(running_, [&](std::uint64_t x) { return static_cast<std::uint32_t>(x) == xid.value; });
 }
@@ -65,6 +65,8 @@ void TableChunks::add(Range range, Snapshot snapshot) {
 }
 
 void TableChunks::clear() { chunks_.clear(); }
+
+void TableChunks::follow() { chunks_.assign(1, Chunk{}); }
 
 std::optional<Range> TableChunks::missing() const {
     std::optional<std::string> lo;

@@ -25,7 +25,7 @@
 
 namespace pgcarve::sync {
 
-// pg_current_snapshot(): xmin:xmax:xip,…
+// pg_current_snapshot(): xmin:xmax:xip,…; of no text, one that sees nothing.
 class Snapshot {
 public:
     [[nodiscard]] static Snapshot parse(std::string_view text); // anything else is a bug
@@ -36,7 +36,7 @@ public:
 
 private:
     std::string text_;
-    std::uint32_t end_ = 0; // xmax, without its epoch
+    std::optional<std::uint32_t> end_; // xmax, without its epoch
     std::vector<std::uint64_t> running_;
 };
 
@@ -55,6 +55,8 @@ public:
 
     void add(Range range, Snapshot snapshot); // ranges do not overlap
     void clear();
+    // All of it is there already and no change is in it: the stream's alone.
+    void follow();
     // The first range that is not copied; nullopt when all are.
     [[nodiscard]] std::optional<Range> missing() const;
     [[nodiscard]] Snapshot const* snapshot_of(std::string_view key) const; // nullptr: not copied

@@ -14,6 +14,7 @@
 
 #include "base/error.hpp"
 #include "sql/builder.hpp"
+#include "sync/copy_statements.hpp"
 
 namespace pgcarve::sync {
 
@@ -22,6 +23,9 @@ using sql::Sql;
 namespace {
 
 using Clock = std::chrono::steady_clock;
+constexpr int longest_row_of_conflicts = 20; // of one table, without a range that could be mended
+constexpr auto passes_locks = "SET pgcarve.mirror = 'on'"; // what keeps other writers from the target's tables
+constexpr std::string_view exclusion_violation = "23P01";
 constexpr auto patience = std::chrono::seconds{60}; // with transactions that keep a snapshot from being of use
 
 // A truncation that some ranges of a table have seen and others not: the table is copied anew.
@@ -29,55 +33,6 @@ struct Reset : std::exception {
     std::uint32_t table;
     explicit Reset(std::uint32_t number) : table{number} {}
 };
-
-// The binary form names types by number inside arrays and composites: the numbers agree only for built-in ones.
-bool binary(MappedTable const& table) {
-    constexpr std::uint32_t first_not_built_in = 10'000;
-    return std::ranges::all_of(table.columns, [](MappedColumn const& c) { return c.source_type.value < first_not_built_in; });
-}
-
-void column_list(Sql& sql, MappedTable const& table) {
-    for (std::size_t i = 0; i < table.columns.size(); ++i)
-        sql.add(i > 0 ? Sql::Fixed{", "} : Sql::Fixed{""}).add(sql::Ident{table.columns[i].name});
-}
-
-void within(Sql& sql, MappedTable const& table, Range const& range) {
-    auto const& key = table.columns[table.key.front()];
-    bool first = true;
-    auto const bound = [&](std::optional<std::string> const& value, Sql::Fixed comparison) {
-        if (!value)
-            return;
-        sql.add(first ? Sql::Fixed{" WHERE "} : Sql::Fixed{" AND "}).add(sql::Ident{key.name}).add(comparison);
-        sql.literal(*value).add("::").server_text(key.type);
-        first = false;
-    };
-    bound(range.lo, " > ");
-    bound(range.hi, " <= ");
-}
-
-std::string copy_out(MappedTable const& table, Range const& range) {
-    Sql sql{"COPY (SELECT "};
-    column_list(sql, table);
-    sql.add(" FROM ONLY ").add(table.source);
-    within(sql, table, range);
-    return sql.add(binary(table) ? Sql::Fixed{") TO STDOUT (FORMAT binary)"} : Sql::Fixed{") TO STDOUT"}).text();
-}
-
-std::string copy_in(MappedTable const& table) {
-    Sql sql{"COPY "};
-    sql.add(table.target).add(" (");
-    column_list(sql, table);
-    return sql.add(binary(table) ? Sql::Fixed{") FROM STDIN (FORMAT binary)"} : Sql::Fixed{") FROM STDIN"}).text();
-}
-
-// The key that ends a range of so many rows; nullopt when fewer are left.
-Sql end_of_range(MappedTable const& table, Range const& from, long long rows) {
-    auto const& key = sql::Ident{table.columns[table.key.front()].name};
-    Sql sql{"SELECT "};
-    sql.add(key).add(" FROM ONLY ").add(table.source);
-    within(sql, table, from);
-    return sql.add(" ORDER BY ").add(key).add(" OFFSET ").number(rows - 1).add(" LIMIT 1");
-}
 
 } // namespace
 
@@ -92,6 +47,9 @@ struct Copy::Impl {
     CopyProgress counts;
     std::exception_ptr error;
 
+    std::vector<int> conflicts; // by table, in a row
+    std::vector<std::uint32_t> crowded; // tables with a conflict in this turn
+
     // Transactions whose changes were left out because their rows were still to be copied. No snapshot may be older.
     std::unordered_set<std::uint32_t> skipped;
 
@@ -99,6 +57,12 @@ struct Copy::Impl {
         for (auto const& table : mapping.tables())
             tables.emplace_back(key_order(table));
         taken.resize(tables.size());
+        conflicts.resize(tables.size());
+        settings.followed.resize(tables.size());
+        for (std::size_t i = 0; i < tables.size(); ++i) {
+            if (settings.followed[i])
+                tables[i].follow();
+        }
         settings.estimated_rows.resize(tables.size());
         order.resize(tables.size());
         std::iota(order.begin(), order.end(), std::size_t{0});
@@ -116,7 +80,10 @@ struct Copy::Impl {
             if (at == mapping.tables().end())
                 throw base::Error{base::Exit::needs_decision, "schema-changed", fmt::format("rows of {} were copied, and it is not part of this sync any more", name),
                                   "put it back into pgcarve.toml, or cancel the sync and begin it anew"};
-            tables[static_cast<std::size_t>(at - mapping.tables().begin())].add({row.maybe(1), row.maybe(2)}, Snapshot::parse(row.text(3)));
+            auto const number = static_cast<std::size_t>(at - mapping.tables().begin());
+            if (settings.followed[number])
+                continue;
+            tables[number].add({row.maybe(1), row.maybe(2)}, Snapshot::parse(row.text(3)));
             counts.rows += row.integer(4);
         }
     }
@@ -128,7 +95,8 @@ struct Copy::Impl {
 
     // ---- what the stream leaves out
 
-    bool wanted(Change const& change) {
+    Applier::Wanted wanted(Change const& change) {
+        using Wanted = Applier::Wanted;
         if (change.kind == Kind::truncate) {
             for (auto const number : *change.truncated) {
                 if (tables[number].any_sees(change.xid))
@@ -138,7 +106,7 @@ struct Copy::Impl {
                 if (tables[number].missing())
                     skipped.insert(change.xid.value);
             }
-            return true;
+            return Wanted::all;
         }
         auto const& table = mapping.tables()[change.table];
         auto const key_of = [&](Cells row) { return row[table.key.front()].value; };
@@ -148,22 +116,29 @@ struct Copy::Impl {
                 skipped.insert(change.xid.value);
             return snapshot != nullptr && !snapshot->sees(change.xid);
         };
+        auto const whole = [](bool wanted) { return wanted ? Wanted::all : Wanted::nothing; };
         if (change.kind == Kind::insert)
-            return there(key_of(change.row));
+            return whole(there(key_of(change.row)));
         bool const old_there = there(key_of(change.old));
         if (change.kind == Kind::remove || change.row[table.key.front()].state == wire::ColumnState::unchanged_toast ||
             key_of(change.row) == key_of(change.old))
-            return old_there;
-        // From one range to another: if only one of them is to be changed here, the table is copied anew. Keys change
-        // rarely, and never in the ranges of one snapshot.
-        if (bool const new_there = there(key_of(change.row)); new_there == old_there)
-            return old_there;
-        throw Reset{change.table};
+            return whole(old_there);
+        // From one range to another.
+        bool const new_there = there(key_of(change.row));
+        if (new_there == old_there)
+            return whole(old_there);
+        if (old_there)
+            return Wanted::removal; // the other range has it, or will have it
+        // To be inserted, all of it has to be known; otherwise the table is copied anew.
+        if (std::ranges::any_of(change.row, [](auto const& cell) { return cell.state == wire::ColumnState::unchanged_toast; }))
+            throw Reset{change.table};
+        return Wanted::insertion;
     }
 
     void reset(std::uint32_t number) {
         auto const& table = mapping.tables()[number];
         pg::Session target{settings.target};
+        target.run(passes_locks);
         pg::Transaction transaction{target};
         target.query(Sql{"TRUNCATE ONLY "}.add(table.target));
         Sql sql{"DELETE FROM pgcarve.chunk WHERE stream = "};
@@ -184,14 +159,14 @@ struct Copy::Impl {
         for (auto const number : order) {
             auto with_taken = tables[number];
             for (auto const& range : taken[number])
-                with_taken.add(range, Snapshot::parse("0:0:"));
+                with_taken.add(range, {});
             if (auto const missing = with_taken.missing())
                 return Task{number, *missing};
         }
         return std::nullopt;
     }
 
-    bool split(Task const& task) const {
+    [[nodiscard]] bool split(Task const& task) const {
         return key_order(mapping.tables()[task.table]) != KeyOrder::none;
     }
 
@@ -224,38 +199,99 @@ struct Copy::Impl {
         // The end is found under the lock: the next worker begins behind it.
         auto const snapshot = open_snapshot(source, interrupt);
         if (split(*task)) {
-            if (auto const end = source.value(end_of_range(table, task->range, settings.range_rows)))
+            if (auto const end = source.value(end_of_range_statement(table, task->range, settings.range_rows)))
                 task->range.hi = *end;
         }
         taken[task->table].push_back(task->range);
         lock.unlock();
 
-        target.begin();
-        long long bytes = 0;
-        pg::Bulk::CopyIn in{target, copy_in(table)};
-        source.copy_out(copy_out(table, task->range), [&](std::string_view piece) {
-            interrupt.check();
-            bytes += static_cast<long long>(piece.size());
-            in.feed(piece);
-        });
-        auto const rows = in.finish();
-        source.commit();
+        Brought brought;
+        try {
+            brought = settings.repair ? mend(source, target, table, task->range, interrupt) : bring(source, target, copy_in_statement(table), table, task->range, interrupt);
+        } catch (pg::SqlError const& e) {
+            // Its range stays taken until the next turn. By then the stream has moved on, and what was stale is gone.
+            if (!settings.repair || (e.sqlstate() != pg::sqlstate::unique_violation && e.sqlstate() != exclusion_violation))
+                throw;
+            target.rollback();
+            source.rollback();
+            lock.lock();
+            if (++conflicts[task->table] > longest_row_of_conflicts)
+                throw base::Error{base::Exit::needs_decision, "target-differs", fmt::format("table {}: {} ({})", table.target.display(), e.message(), e.sqlstate()),
+                                  "the target has a constraint that the source does not have: drop it there, then run the same command again"};
+            crowded.push_back(static_cast<std::uint32_t>(task->table));
+            return;
+        }
         Sql sql{"INSERT INTO pgcarve.chunk (stream, source_table, lo, hi, snapshot, row_count) VALUES ("};
         sql.bind(settings.stream).add(", ").bind(table.source.display()).add(", ").bind(task->range.lo).add(", ").bind(task->range.hi);
-        target.value(sql.add(", ").bind(snapshot.text()).add(", ").bind(std::to_string(rows)).add(")"));
+        target.value(sql.add(", ").bind(snapshot.text()).add(", ").bind(std::to_string(brought.rows)).add(")"));
         target.commit();
 
         lock.lock();
         std::erase_if(taken[task->table], [&](Range const& r) { return r.lo == task->range.lo; });
         tables[task->table].add(task->range, snapshot);
-        counts.rows += rows;
-        counts.bytes += bytes;
+        conflicts[task->table] = 0;
+        counts.rows += brought.rows;
+        counts.bytes += brought.bytes;
+        counts.mended += brought.mended;
+    }
+
+    struct Brought {
+        long long rows = 0;
+        long long bytes = 0;
+        long long mended = 0;
+    };
+
+    // Opens the target's transaction, ends the source's.
+    static Brought bring(pg::Bulk& source, pg::Bulk& target, std::string const& into, MappedTable const& table, Range const& range, base::Interrupt& interrupt) {
+        if (!target.in_transaction())
+            target.begin();
+        Brought brought;
+        pg::Bulk::CopyIn in{target, into};
+        source.copy_out(copy_out_statement(table, range), [&](std::string_view piece) {
+            interrupt.check();
+            brought.bytes += static_cast<long long>(piece.size());
+            in.feed(piece);
+        });
+        brought.rows = in.finish();
+        source.commit();
+        return brought;
+    }
+
+    static Brought mend(pg::Bulk& source, pg::Bulk& target, MappedTable const& table, Range const& range, base::Interrupt& interrupt) {
+        auto const repair = range_repair(table, range);
+        target.begin();
+        target.run(repair.stage);
+        auto brought = bring(source, target, repair.copy_in, table, range, interrupt);
+        target.run(repair.analyze);
+        for (auto const& statement : repair.mend)
+            brought.mended += std::stoll(target.value(statement).value_or("0"));
+        return brought;
+    }
+
+    // Rows of ranges that are still to come may be stale, and stand in the way of those that are right. False: there are none.
+    bool make_room() {
+        auto const now = std::exchange(crowded, {});
+        long long stale = 0;
+        for (auto const number : now) {
+            auto const& table = mapping.tables()[number];
+            pg::Session target{settings.target};
+            target.run(passes_locks);
+            pg::Transaction transaction{target};
+            auto rest = tables[number];
+            while (auto const range = rest.missing()) {
+                stale += static_cast<long long>(target.query(empty_range_statement(table, *range)).affected());
+                rest.add(*range, {});
+            }
+            transaction.commit();
+        }
+        return stale > 0;
     }
 
     void work(base::Interrupt& interrupt, Clock::time_point until, Events const& events) {
         try {
             pg::Bulk source{settings.source};
             pg::Bulk target{settings.target};
+            target.run(passes_locks);
             auto const guard = interrupt.on_request([&] { source.cancel(); target.cancel(); });
             for (bool more = true; more;) {
                 interrupt.check();
@@ -331,20 +367,23 @@ struct Copy::Impl {
     }
 
     // Throws Reset.
-    void catch_up(pg::Session& source, Stream& stream, base::Interrupt& interrupt) {
+    void catch_up(pg::Session& source, Stream& stream, base::Interrupt& interrupt, Events const& events) {
         auto const until = mark(source);
-        while (!stream.run_until(until, base::Millis{1'000}, interrupt))
+        while (!stream.run_until(until, base::Millis{1'000}, interrupt)) {
             interrupt.check();
+            report(events);
+        }
     }
 
-    void wait_while_throttled(base::Interrupt& interrupt, Events const& events) {
+    // The stream goes on meanwhile: the source keeps its log until it has.
+    void wait_while_throttled(Stream& stream, base::Interrupt& interrupt, Events const& events) {
         for (;;) {
             counts.waits = events.throttled();
             if (counts.waits.empty())
                 return;
             report(events);
             interrupt.check();
-            interrupt.wait_for(base::Millis{1'000});
+            (void)stream.run_until(base::Lsn{~std::uint64_t{0}}, base::Millis{1'000}, interrupt);
         }
     }
 
@@ -357,12 +396,13 @@ struct Copy::Impl {
                     stream = open();
                 stream->filter([this](Change const& change) { return wanted(change); });
                 while (!finished()) {
-                    wait_while_throttled(interrupt, events);
+                    wait_while_throttled(*stream, interrupt, events);
                     forget_seen(source);
                     one_turn(interrupt, events);
-                    catch_up(source, *stream, interrupt);
+                    (void)make_room();
+                    catch_up(source, *stream, interrupt, events);
                 }
-                catch_up(source, *stream, interrupt);
+                catch_up(source, *stream, interrupt, events);
                 report(events);
                 // Whatever comes from here on committed after the last snapshot.
                 stream->filter({});
@@ -370,6 +410,15 @@ struct Copy::Impl {
             } catch (Reset const& again) {
                 stream.reset(); // what it was applying is undone, and comes again
                 reset(again.table);
+            } catch (base::Error const& e) {
+                if (!settings.repair || e.code() != "target-differs")
+                    throw;
+                // A change of a range that is right may meet a stale row of another one.
+                stream.reset();
+                for (std::uint32_t number = 0; number < tables.size(); ++number)
+                    crowded.push_back(number);
+                if (!make_room())
+                    throw;
             }
         }
     }

@@ -5,7 +5,12 @@
 // range, and rows and changes never meet out of order. What is copied is recorded at the target in the transaction
 // that brings it: a rerun goes on behind it.
 //
-// Errors: as sessions throw them; "disk-full" (exit 4); "interrupted".
+// A repair does the same over a target that has rows, some of them wrong: what differs in a range is changed, nothing
+// else. Where a row is in the way of another one (a unique index), the stale ones of ranges still to come are taken out;
+// they come again with their range. Tables that are only followed are the stream's alone, as after a copy.
+//
+// Errors: as sessions throw them; "disk-full" (exit 4); "interrupted"; "target-differs" (exit 5) when rows that are equal
+// to the source's stand in each other's way.
 // Threads: run() uses threads of its own and returns when they have ended.
 #pragma once
 
@@ -30,10 +35,13 @@ struct CopySettings {
     long long range_rows = 100'000;
     base::Millis turn{20'000};
     std::vector<double> estimated_rows; // by table; largest first
+    bool repair = false;
+    std::vector<bool> followed{}; // by table; beyond its end: false
 };
 
 struct CopyProgress {
     long long rows = 0;
+    long long mended = 0; // a repair: rows that were wrong at the target
     long long bytes = 0;
     double estimated_rows = 0;
     int tables_left = 0;

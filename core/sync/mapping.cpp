@@ -17,7 +17,8 @@ namespace {
 
 } // namespace
 
-Mapping::Mapping(std::vector<MappedTable> tables, base::Lsn as_of) : as_of_{as_of}, tables_{std::move(tables)} {
+Mapping::Mapping(std::vector<MappedTable> tables, base::Lsn as_of, std::set<sql::QName> aside)
+    : as_of_{as_of}, tables_{std::move(tables)}, aside_{std::move(aside)} {
     for (std::uint32_t i = 0; i < tables_.size(); ++i) {
         if (tables_[i].key.empty())
             base::bug("a stream of a table without a key: " + tables_[i].source.display());
@@ -26,9 +27,11 @@ Mapping::Mapping(std::vector<MappedTable> tables, base::Lsn as_of) : as_of_{as_o
     }
 }
 
-Mapping::Resolved Mapping::resolve(wire::RelationShape const& shape, base::Lsn committed) const {
+std::optional<Mapping::Resolved> Mapping::resolve(wire::RelationShape const& shape, base::Lsn committed) const {
     bool const older = committed < as_of_;
     auto const name = sql::QName{shape.schema, shape.name};
+    if (aside_.contains(name))
+        return std::nullopt;
     auto const found = by_source_.find(name);
     if (found == by_source_.end())
         changed(fmt::format("the source streams table {}, which is not part of this sync: it was renamed, attached as a partition "

@@ -8,6 +8,8 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -40,24 +42,26 @@ struct MappedTable {
 class Mapping {
 public:
     // `as_of`: where the source's log was when the tables were read, or before.
-    explicit Mapping(std::vector<MappedTable> tables, base::Lsn as_of = {});
+    // `aside`: tables of the source that are left alone, whatever happens to them there.
+    explicit Mapping(std::vector<MappedTable> tables, base::Lsn as_of = {}, std::set<sql::QName> aside = {});
 
     [[nodiscard]] std::vector<MappedTable> const& tables() const noexcept { return tables_; }
 
     // For a relation as the source describes it: the number of its table, and where each of the table's columns is in
-    // the relation's rows (`absent`: in none). Throws "schema-changed" (exit 5) naming what differs.
+    // the relation's rows (`absent`: in none); nullopt: it is set aside. Throws "schema-changed" (exit 5) naming what differs.
     // `committed`: where the transaction ends in which the source says so.
     static constexpr std::size_t absent = static_cast<std::size_t>(-1);
     struct Resolved {
         std::uint32_t table = 0;
         std::vector<std::size_t> at;
     };
-    [[nodiscard]] Resolved resolve(wire::RelationShape const& shape, base::Lsn committed) const;
+    [[nodiscard]] std::optional<Resolved> resolve(wire::RelationShape const& shape, base::Lsn committed) const;
 
 private:
     base::Lsn as_of_;
     std::vector<MappedTable> tables_;
     std::map<sql::QName, std::uint32_t> by_source_;
+    std::set<sql::QName> aside_;
 };
 
 } // namespace pgcarve::sync

@@ -38,7 +38,7 @@ struct Receiver::Impl {
     wire::Relations relations;
     struct Known {
         wire::Relations::Shape shape;
-        Mapping::Resolved resolved;
+        std::optional<Mapping::Resolved> resolved; // nullopt: its changes are left out
     };
     std::unordered_map<std::uint32_t, Known> known; // by the relation's number
     std::unique_ptr<Batch> batch = std::make_unique<Batch>();
@@ -183,7 +183,7 @@ struct Receiver::Impl {
     Cells keep(Known const& of, wire::Tuple tuple) {
         of.shape->check(tuple);
         picked.clear();
-        for (auto const at : of.resolved.at) // a column that came later is left as it is, or to its default
+        for (auto const at : of.resolved->at) // a column that came later is left as it is, or to its default
             picked.push_back(at == Mapping::absent ? wire::Column{wire::ColumnState::unchanged_toast, {}} : tuple[at]);
         return batch->arena.keep(picked);
     }
@@ -193,8 +193,10 @@ struct Receiver::Impl {
         if (skipping)
             return;
         auto const& table = relation(m.relation);
+        if (!table.resolved)
+            return;
         auto const row = keep(table, m.row);
-        add(Kind::insert, table.resolved.table).row = row;
+        add(Kind::insert, table.resolved->table).row = row;
         split();
     }
 
@@ -202,6 +204,8 @@ struct Receiver::Impl {
         if (skipping)
             return;
         auto const& table = relation(m.relation);
+        if (!table.resolved)
+            return;
         auto row = keep(table, m.row);
         auto const old = m.old_kind == wire::OldTuple::none ? row : keep(table, m.old);
         if (m.old_kind == wire::OldTuple::full) {
@@ -211,7 +215,7 @@ struct Receiver::Impl {
                 filled[i] = row[i].state == wire::ColumnState::unchanged_toast ? old[i] : row[i];
             row = filled;
         }
-        auto& change = add(Kind::update, table.resolved.table);
+        auto& change = add(Kind::update, table.resolved->table);
         change.old = old;
         change.row = row;
         split();
@@ -221,8 +225,10 @@ struct Receiver::Impl {
         if (skipping)
             return;
         auto const& table = relation(m.relation);
+        if (!table.resolved)
+            return;
         auto const old = keep(table, m.old);
-        add(Kind::remove, table.resolved.table).old = old;
+        add(Kind::remove, table.resolved->table).old = old;
         split();
     }
 
@@ -230,8 +236,12 @@ struct Receiver::Impl {
         if (skipping)
             return;
         auto tables = std::make_unique<std::vector<std::uint32_t>>();
-        for (auto const id : m.relations)
-            tables->push_back(relation(id).resolved.table);
+        for (auto const id : m.relations) {
+            if (auto const& resolved = relation(id).resolved)
+                tables->push_back(resolved->table);
+        }
+        if (tables->empty())
+            return;
         auto& change = add(Kind::truncate, tables->front());
         change.truncated = tables.get();
         change.restart_identity = m.restart_identity;

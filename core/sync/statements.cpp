@@ -52,6 +52,14 @@ std::string insert_statement(MappedTable const& table, std::vector<std::size_t> 
     return sql.text();
 }
 
+std::string copy_statement(MappedTable const& table, std::vector<std::size_t> const& set) {
+    Sql sql{"COPY "};
+    sql.add(table.target).add(" (");
+    for (std::size_t i = 0; i < set.size(); ++i)
+        sql.add(i > 0 ? Sql::Fixed{", "} : Sql::Fixed{""}).add(sql::Ident{table.columns[set[i]].name});
+    return sql.add(") FROM STDIN").text();
+}
+
 std::string delete_statement(MappedTable const& table) {
     Sql sql{"DELETE FROM ONLY "};
     sql.add(table.target).add(" AS t USING ");

@@ -14,6 +14,8 @@ namespace pgcarve::sync {
 
 // Parameters: the columns `set` (indexes into columns); the others take their default.
 [[nodiscard]] std::string insert_statement(MappedTable const& table, std::vector<std::size_t> const& set);
+// COPY in its text form, for many rows.
+[[nodiscard]] std::string copy_statement(MappedTable const& table, std::vector<std::size_t> const& set);
 // Parameters: the key's columns, in the key's order.
 [[nodiscard]] std::string delete_statement(MappedTable const& table);
 // Sets `set` (indexes into columns). Parameters: the key that finds the row, then the values to set. An identity that

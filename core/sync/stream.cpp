@@ -17,13 +17,16 @@ void prepare_target(pg::Session& target) {
     target.run("CREATE SCHEMA IF NOT EXISTS pgcarve");
     target.run("REVOKE ALL ON SCHEMA pgcarve FROM PUBLIC");
     target.run("CREATE TABLE IF NOT EXISTS pgcarve.stream (name text PRIMARY KEY, position pg_lsn NOT NULL, system_id text NOT NULL, "
-               "commit_time timestamptz, applied_at timestamptz, marker text, touched_from pg_lsn)");
+               "commit_time timestamptz, applied_at timestamptz, marker text, touched_from pg_lsn, timeline integer)");
     target.run("CREATE TABLE IF NOT EXISTS pgcarve.chunk (stream text NOT NULL REFERENCES pgcarve.stream ON DELETE CASCADE, "
                "source_table text NOT NULL, id bigint GENERATED ALWAYS AS IDENTITY, lo text, hi text, snapshot text NOT NULL, "
                "row_count bigint NOT NULL, PRIMARY KEY (stream, source_table, id))");
     target.run("CREATE TABLE IF NOT EXISTS pgcarve.touched (stream text NOT NULL REFERENCES pgcarve.stream ON DELETE CASCADE, "
                "at pg_lsn NOT NULL, id bigint GENERATED ALWAYS AS IDENTITY, source_table text NOT NULL, xids bigint[] NOT NULL, keys text)");
     target.run("CREATE INDEX IF NOT EXISTS touched_at ON pgcarve.touched (stream, at)");
+    target.run("CREATE TABLE IF NOT EXISTS pgcarve.aside (stream text NOT NULL REFERENCES pgcarve.stream ON DELETE CASCADE, "
+               "source_table text NOT NULL, reason text NOT NULL, comes_back boolean NOT NULL DEFAULT false, "
+               "since timestamptz NOT NULL DEFAULT clock_timestamp(), PRIMARY KEY (stream, source_table))");
     transaction.commit();
 }
 
@@ -38,7 +41,7 @@ void set_position(pg::Session& target, std::string const& stream, base::Lsn at, 
     Sql sql{"INSERT INTO pgcarve.stream (name, position, system_id, touched_from) VALUES ("};
     sql.bind(stream).add(", ").bind(at.text()).add(", ").bind(system_id).add(", ").bind(at.text());
     target.query(sql.add(") ON CONFLICT (name) DO UPDATE SET position = EXCLUDED.position, system_id = EXCLUDED.system_id, "
-                         "commit_time = NULL, applied_at = NULL, marker = NULL, touched_from = EXCLUDED.touched_from"));
+                         "timeline = NULL, commit_time = NULL, applied_at = NULL, marker = NULL, touched_from = EXCLUDED.touched_from"));
 }
 
 void forget(pg::Session& target, std::string const& stream) {
@@ -81,10 +84,12 @@ struct Stream::Impl {
                               "this is not the database the sync was set up with, or its schema pgcarve was removed"};
         at = *position;
         check_slot();
+        pg::Replication connection{settings.source};
+        check_source(connection);
         pg::StreamRequest request;
         request.slot = settings.slot;
         request.publications = settings.publications;
-        receiver = std::make_unique<Receiver>(pg::Replication{settings.source}, std::move(request), mapping, at, settings.limits);
+        receiver = std::make_unique<Receiver>(std::move(connection), std::move(request), mapping, at, settings.limits);
     }
 
     // The server's process of a client that was killed goes on with its statement, and may even commit: until it is
@@ -115,7 +120,33 @@ struct Stream::Impl {
                               fmt::format("slot {} goes on at {}, but the target is at {}: what lies between is missing from it", settings.slot,
                                           confirmed->text(), at.text()),
                               "the target lost what it had committed (restored from a backup, failed over), or somebody advanced the slot: "
-                              "`pgcarve verify` shows the rows that differ"};
+                              "`pgcarve sync SERVICE --heal` makes a new slot and changes what differs, range by range"};
+    }
+
+    // A position says nothing about another log than the one it was taken from.
+    void check_source(pg::Replication& connection) {
+        auto const differs = [&](std::string const& what) {
+            throw base::Error{base::Exit::needs_decision, "source-changed", what,
+                              "the source was restored, replaced or failed over: its rows and the target's may differ without a trace in its log; `pgcarve sync SERVICE --heal` "
+                              "makes a new slot and changes what differs, range by range"};
+        };
+        auto const identity = connection.identify();
+        auto const known = target.value(Sql{"SELECT system_id FROM pgcarve.stream WHERE name = "}.bind(settings.name)).value_or("");
+        if (identity.system_id != known)
+            differs(fmt::format("stream {} is of the cluster {}, and the source is the cluster {}", settings.name, known, identity.system_id));
+        if (identity.flushed < at)
+            differs(fmt::format("the target is at {} of the source's log, which ends at {} now", at.text(), identity.flushed.text()));
+        auto const timeline = target.value(Sql{"SELECT timeline::text FROM pgcarve.stream WHERE name = "}.bind(settings.name));
+        if (timeline && std::stoi(*timeline) == identity.timeline)
+            return;
+        if (timeline) {
+            auto const left = connection.left_timeline(std::stoi(*timeline));
+            if (!left || at > *left)
+                differs(fmt::format("the target is at {} of timeline {}, which the source {}", at.text(), *timeline,
+                                    left ? "left at " + left->text() : "has never been on"));
+        }
+        Sql sql{"UPDATE pgcarve.stream SET timeline = "};
+        target.value(sql.number(identity.timeline).add(" WHERE name = ").bind(settings.name));
     }
 
     // Somebody who asked for this by a message takes a snapshot of the target before anything else is applied: for as

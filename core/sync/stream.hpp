@@ -53,6 +53,7 @@ class Stream {
 public:
     // Connects to both, and goes on where the target is. Throws "stream-unknown" (exit 5) when it knows no position,
     // "slot-ahead" (exit 5) when more was confirmed to the source than the target has, so that something is missing,
+    // "source-changed" (exit 5) when the source is another cluster, or was restored or failed over to before the position,
     // "stream-busy" (exit 4) when another session applies this stream, or has not noticed yet that it is dead.
     Stream(StreamSettings settings, Mapping const& mapping);
     ~Stream();

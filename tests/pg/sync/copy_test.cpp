@@ -11,6 +11,7 @@
 
 #include "pg/replication.hpp"
 #include "support/server.hpp"
+#include "sync/aside.hpp"
 #include "sync/copy.hpp"
 #include "sync/stream.hpp"
 
@@ -25,12 +26,12 @@ test::Server& server() {
 
 sync::MappedTable mapped(pg::Session& source, std::string const& table, std::vector<std::string> const& key) {
     sync::MappedTable m{{"public", table}, {"svc", table}, {}, {}};
-    for (auto const row : source.query(sql::Sql{"SELECT attname::text AS name, format_type(atttypid, atttypmod) AS type, atttypid::oid::bigint AS oid, atttypmod::bigint AS typmod "
+    for (auto const row : source.query(sql::Sql{"SELECT attname::text AS name, format_type(atttypid, atttypmod) AS type, atttypid::oid::bigint AS oid, atttypmod::bigint AS typmod, attidentity = 'a' AS always "
                                                 "FROM pg_attribute WHERE attnum > 0 AND NOT attisdropped AND attgenerated = '' AND attrelid = "}
                                            .bind("public." + table)
                                            .add("::regclass ORDER BY attnum"))) {
         m.columns.push_back({row.text("name"), row.text("type"), base::Oid{static_cast<std::uint32_t>(row.integer("oid"))},
-                             static_cast<std::int32_t>(row.integer("typmod")), false});
+                             static_cast<std::int32_t>(row.integer("typmod")), false, row.boolean("always")});
     }
     for (auto const& name : key) {
         auto const at = std::ranges::find(m.columns, name, &sync::MappedColumn::name);
@@ -152,6 +153,7 @@ TEST_F(CopyTest, UnderWritersAndKills) {
             pg::Session session{{.dsn = source_dsn_, .purpose = "writer"}};
             std::mt19937 random{seed};
             while (!stop) {
+                std::this_thread::sleep_for(std::chrono::milliseconds{5}); // so that a busy machine keeps up
                 auto const n = [&](int from, int to) { return std::uniform_int_distribution<int>{from, to}(random); };
                 std::vector<std::string> const statements{
                     fmt::format("UPDATE public.a SET v = v || 'x' WHERE id BETWEEN {0} AND {0} + 20", n(-1000, 2000)),
@@ -232,6 +234,136 @@ TEST_F(CopyTest, TruncatedUnderTheCopy) {
     copy.run([&] { return open(mapping); }, stream, interrupt, events);
     catch_up(*stream);
     expect_equal({"t"});
+}
+
+// A target with rows missing, too many, wrong, and standing in each other's way, while the source goes on being written.
+TEST_F(CopyTest, ARepairEndsEqual) {
+    tables({{"a", "id bigint PRIMARY KEY, v text, code integer UNIQUE, n integer GENERATED ALWAYS AS IDENTITY"}, {"w", "k text PRIMARY KEY, v numeric"},
+            {"other", "id integer PRIMARY KEY, v text"}});
+    pg::Session source{{.dsn = source_dsn_, .purpose = "test"}};
+    pg::Session target{{.dsn = target_dsn_, .purpose = "test"}};
+    source.run("INSERT INTO public.a SELECT g, 'v' || g, g FROM generate_series(1, 1000) g; INSERT INTO public.w SELECT 'k' || g, g + 0.50 FROM generate_series(1, 200) g; "
+               "INSERT INTO public.other SELECT g, 'v' FROM generate_series(1, 100) g");
+    target.run("INSERT INTO svc.other SELECT g, 'v' FROM generate_series(1, 100) g");
+    // Codes the other way round, so that every range is in the way of another; a third of the rows missing, some too many.
+    target.run("INSERT INTO svc.a SELECT g, 'v' || g, 1001 - g FROM generate_series(1, 1000) g WHERE g % 3 > 0; INSERT INTO svc.a SELECT -g, 'extra', -g FROM generate_series(1, 50) g; "
+               "INSERT INTO svc.w SELECT 'k' || g, g + 0.5 FROM generate_series(1, 150) g; INSERT INTO svc.w VALUES ('', 1)");
+    begin();
+    std::atomic<bool> stop{false};
+    std::vector<std::thread> writers;
+    for (unsigned seed = 1; seed <= 2; ++seed) {
+        writers.emplace_back([this, seed, &stop] {
+            pg::Session session{{.dsn = source_dsn_, .purpose = "writer"}};
+            std::mt19937 random{seed};
+            while (!stop) {
+                std::this_thread::sleep_for(std::chrono::milliseconds{5}); // so that a busy machine keeps up
+                auto const id = [&] { return std::uniform_int_distribution<int>{1, 1000}(random); };
+                try {
+                    session.run(fmt::format("BEGIN; UPDATE public.a SET code = NULL WHERE id IN ({0}, {1}); UPDATE public.a SET code = {0} WHERE id = {1} AND NOT EXISTS (SELECT FROM public.a WHERE code = {0}); "
+                                            "DELETE FROM public.a WHERE id = {2}; INSERT INTO public.a (id, v) VALUES ({2}, 'again') ON CONFLICT DO NOTHING; "
+                                            "UPDATE public.other SET v = 'w{0}' WHERE id = {0} % 100 + 1; UPDATE public.w SET v = v + 1 WHERE k = 'k{3}'; COMMIT",
+                                            id(), id(), id(), id() % 200));
+                } catch (pg::SqlError const&) {
+                    session.run("ROLLBACK");
+                }
+            }
+        });
+    }
+    sync::Mapping const mapping{{mapped(source, "a", {"id"}), mapped(source, "w", {"k"}), mapped(source, "other", {"id"})}};
+    auto settings = copy_settings();
+    settings.repair = true;
+    settings.followed = {false, false, true};
+    std::unique_ptr<sync::Stream> stream;
+    long long mended = 0;
+    int broken = 0;
+    for (bool done = false; !done;) {
+        base::Interrupt interrupt;
+        int left = broken < 4 ? 3 : 1'000'000;
+        sync::Copy::Events events;
+        events.after_range = [&] {
+            if (--left == 0)
+                interrupt.request("test");
+        };
+        events.progress = [&](sync::CopyProgress const& progress) { mended = std::max(mended, progress.mended); };
+        try {
+            sync::Copy copy{settings, mapping};
+            copy.run([&] { return open(mapping); }, stream, interrupt, events);
+            done = true;
+        } catch (base::Error const& e) {
+            ASSERT_TRUE(e.code() == "interrupted" || e.code() == "sql-57014") << e.what();
+            ++broken;
+            stream.reset();
+        }
+    }
+    stop = true;
+    for (auto& writer : writers)
+        writer.join();
+    catch_up(*stream);
+    expect_equal({"a", "w", "other"});
+    EXPECT_GT(mended, 0);
+    EXPECT_EQ(target.one(sql::Sql{"SELECT count(*) AS n FROM pgcarve.chunk WHERE source_table = 'public.other'"}).text("n"), "0");
+}
+
+// One that differs in nothing but its unique index, which the source does not have.
+TEST_F(CopyTest, ARepairThatCannotEnd) {
+    tables({{"a", "id bigint PRIMARY KEY, code integer"}});
+    pg::Session source{{.dsn = source_dsn_, .purpose = "test"}};
+    pg::Session target{{.dsn = target_dsn_, .purpose = "test"}};
+    source.run("INSERT INTO public.a SELECT g, 1 FROM generate_series(1, 10) g");
+    target.run("CREATE UNIQUE INDEX ON svc.a (code)");
+    begin();
+    sync::Mapping const mapping{{mapped(source, "a", {"id"})}};
+    auto settings = copy_settings();
+    settings.repair = true;
+    sync::Copy copy{settings, mapping};
+    std::unique_ptr<sync::Stream> stream;
+    base::Interrupt interrupt;
+    try {
+        copy.run([&] { return open(mapping); }, stream, interrupt, {});
+        ADD_FAILURE() << "it ends";
+    } catch (base::Error const& e) {
+        EXPECT_EQ(e.code(), "target-differs") << e.what();
+    }
+}
+
+// A table that is set aside is left alone, whatever happens to it, and comes back.
+TEST_F(CopyTest, SetAsideAndBroughtBack) {
+    tables({{"a", "id bigint PRIMARY KEY, v text"}, {"b", "id bigint PRIMARY KEY, v text"}});
+    pg::Session source{{.dsn = source_dsn_, .purpose = "test"}};
+    pg::Session target{{.dsn = target_dsn_, .purpose = "test"}};
+    begin();
+    auto const rows = "INSERT INTO public.a SELECT g, 'v' FROM generate_series(1, 100) g; INSERT INTO public.b SELECT g, 'v' FROM generate_series(1, 100) g";
+    source.run(rows);
+    sync::set_aside(target, "s", {"public", "b"}, "test");
+    {
+        sync::Mapping const mapping{{mapped(source, "a", {"id"})}, {}, {{"public", "b"}}};
+        auto const stream = open(mapping);
+        catch_up(*stream);
+        source.run("BEGIN; TRUNCATE public.a, public.b; UPDATE public.b SET v = 'w'; ALTER TABLE public.b ADD w int; COMMIT");
+        source.run("INSERT INTO public.b VALUES (1, 'x', 2), (2, 'y', 3); INSERT INTO public.a VALUES (7, 'z'); DELETE FROM public.b WHERE id = 2");
+        catch_up(*stream);
+        stream->stop();
+    }
+    expect_equal({"a"});
+    EXPECT_EQ(content(target, "svc.b").substr(0, 2), "0 ");
+    target.run("ALTER TABLE svc.b ADD w int; INSERT INTO svc.b VALUES (2, 'stale', 1), (9, 'stale', 1)");
+    sync::bring_back(target, "s", {{"public", "b"}}, "test");
+    auto const aside = sync::asides(target, "s");
+    ASSERT_EQ(aside.size(), 1U);
+    EXPECT_TRUE(aside[0].returning);
+    sync::Mapping const mapping{{mapped(source, "a", {"id"}), mapped(source, "b", {"id"})}};
+    auto settings = copy_settings();
+    settings.repair = true;
+    settings.followed = {true, false};
+    sync::Copy copy{settings, mapping};
+    std::unique_ptr<sync::Stream> stream;
+    base::Interrupt interrupt;
+    copy.run([&] { return open(mapping); }, stream, interrupt, {});
+    sync::brought_back(target, "s", {{"public", "b"}});
+    EXPECT_TRUE(sync::asides(target, "s").empty());
+    source.run("UPDATE public.b SET v = 'new'; DELETE FROM public.a");
+    catch_up(*stream);
+    expect_equal({"a", "b"});
 }
 
 } // namespace
