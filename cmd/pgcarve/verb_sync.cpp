@@ -1,6 +1,8 @@
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <optional>
+#include <utility>
 
 #include <fmt/format.h>
 #include <sys/socket.h>
@@ -9,6 +11,7 @@
 
 #include "pgcarve/verbs.hpp"
 #include "run/sync.hpp"
+#include "run/sync_mend.hpp"
 
 namespace pgcarve::cmd {
 
@@ -19,6 +22,10 @@ using Clock = std::chrono::steady_clock;
 struct SyncOptions {
     std::string service;
     run::SyncOptions sync;
+    std::vector<std::string> set_aside;
+    std::vector<std::string> bring_back;
+    bool heal = false;
+    std::string on_wal_limit = "pause";
     Consent consent;
 };
 
@@ -49,17 +56,26 @@ public:
     run::SyncEvents events(std::string const& service) {
         run::SyncEvents events;
         events.copy = [this](sync::CopyProgress const& p) {
+            notify(std::exchange(ready_, true) ? "WATCHDOG=1" : "READY=1");
+            if (!began_)
+                began_ = p.rows; // by earlier runs
             auto line = fmt::format("copied {} rows", p.rows);
             if (p.estimated_rows > static_cast<double>(p.rows))
                 line += fmt::format(" of about {:.0f} ({:.0f} %)", p.estimated_rows, 100.0 * static_cast<double>(p.rows) / p.estimated_rows);
             auto const seconds = std::chrono::duration<double>(Clock::now() - started_).count();
+            auto const rate = static_cast<double>(p.rows - *began_) / std::max(seconds, 0.5);
             if (seconds > 0.5)
-                line += fmt::format(", {:.0f} rows/s, {:.1f} MB/s", static_cast<double>(p.rows) / seconds, static_cast<double>(p.bytes) / seconds / 1e6);
+                line += fmt::format(", {:.0f} rows/s, {:.1f} MB/s", rate, static_cast<double>(p.bytes) / seconds / 1e6);
+            if (rate > 0 && p.estimated_rows > static_cast<double>(p.rows))
+                line += fmt::format(", about {} left", base::describe_duration(base::Millis{static_cast<long long>(1000.0 * (p.estimated_rows - static_cast<double>(p.rows)) / rate)}));
             line += fmt::format(", {} tables left", p.tables_left);
+            if (p.mended > 0)
+                line += fmt::format(", {} rows were wrong", p.mended);
             say(p.waits.empty() ? line : line + ", waiting: " + p.waits);
         };
         events.ready = [this, service](std::string const& phase) {
             context_.log.info("service {} is {}: the stream runs", service, phase);
+            ready_ = true;
             notify(fmt::format("READY=1\nSTATUS={}", phase));
         };
         events.tick = [this](run::SyncTick const& t) {
@@ -85,9 +101,30 @@ private:
     Context& context_;
     Clock::time_point started_ = Clock::now();
     Clock::time_point last_ = Clock::now();
+    std::optional<long long> began_;
+    bool ready_ = false; // systemd has been told: a copy takes longer than it waits for a start
 };
 
+base::Exit run_mend(SyncOptions const& options, run::MendRequest const& request, Context& context) {
+    RunContext run{context};
+    std::optional<base::Exit> said;
+    auto const outcome = run::change_apart(run.get(), options.service, request, ask(context, options.consent, said));
+    if (!outcome.confirmed)
+        return said.value_or(base::Exit::usage);
+    for (auto const& table : outcome.tables)
+        context.terminal.message(fmt::format("{}: {}\n", table.display(), request.what == run::MendRequest::What::set_aside ? "set aside" : "to be mended"));
+    context.terminal.message(fmt::format("next: {}\n", outcome.next));
+    return base::Exit::done;
+}
+
 base::Exit run_sync(SyncOptions const& options, Context& context) {
+    using What = run::MendRequest::What;
+    if (options.heal)
+        return run_mend(options, {.what = What::heal}, context);
+    if (!options.set_aside.empty())
+        return run_mend(options, {.what = What::set_aside, .tables = options.set_aside}, context);
+    if (!options.bring_back.empty())
+        return run_mend(options, {.what = What::bring_back, .tables = options.bring_back}, context);
     RunContext run{context};
     std::optional<base::Exit> said;
     Reporter reporter{context};
@@ -113,10 +150,24 @@ void register_sync(Registry& registry) {
          .details = "Runs until it is stopped (SIGTERM or SIGINT: exit code 0) and goes on where it was when it is run\n"
                     "again. A server that is lost is tried again until it is back. With --until-caught-up, exit code 0\n"
                     "means in step; stopped before that, it is 4."},
-        [options](Context& context) { return run_sync(*options, context); });
+        [options](Context& context) {
+            options->sync.drop_at_wal_limit = options->on_wal_limit == "drop";
+            return run_sync(*options, context);
+        });
     verb.add_option("SERVICE", options->service, "the service, as pgcarve.toml names it")->type_name("")->required();
     verb.add_flag("--until-caught-up", options->sync.until_caught_up, "return once everything committed before the call is applied");
     verb.add_option("--workers", options->sync.workers, "connections that copy at the same time")->check(CLI::Range(1, 32))->capture_default_str();
+    verb.add_option("--max-retained-wal", options->sync.max_retained_wal, "log that the source may keep for the slot (50GB): above it, copying waits")
+        ->type_name("SIZE")
+        ->transform(CLI::AsSizeValue(false));
+    verb.add_option("--on-wal-limit", options->on_wal_limit, "above it: pause, or drop the slot to save the source's disk")
+        ->check(CLI::IsMember({"pause", "drop"}))
+        ->capture_default_str();
+    auto* const heal = verb.add_flag("--heal", options->heal, "a new slot, then compare every range with the source and change what differs");
+    auto* const aside = verb.add_option("--set-aside", options->set_aside, "leave this table alone, and go on with the others")->type_name("TABLE")->allow_extra_args(false);
+    auto* const back = verb.add_option("--bring-back", options->bring_back, "mend this table and follow it again")->type_name("TABLE")->allow_extra_args(false);
+    heal->excludes(aside)->excludes(back);
+    aside->excludes(back);
     options->consent.declare(verb);
 }
 

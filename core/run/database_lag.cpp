@@ -6,6 +6,8 @@
 
 #include <fmt/format.h>
 
+#include "sync/aside.hpp"
+
 namespace pgcarve::run {
 
 using base::Millis;
@@ -59,6 +61,9 @@ StreamLag read_lag(Route const& way, pg::Session& source, pg::Session* target) {
                                            .bind(way.name));
     if (!row)
         return lag;
+    if (auto const apart = sync::asides(*target, way.name); !apart.empty() && lag.slot_problem && lag.slot_problem->empty())
+        lag.slot_problem = fmt::format("{} tables do not follow ({}: {})", apart.size(), apart.front().table,
+                                       apart.front().returning ? "being mended" : apart.front().reason);
     auto const position = base::Lsn::parse(row->text("position"));
     auto const flushed = base::Lsn::parse(slot->text("flushed"));
     if (position && flushed && *position >= *flushed)

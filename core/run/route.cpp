@@ -42,19 +42,29 @@ Route route(Context const& context, std::string const& service, model::DatabaseS
     return made;
 }
 
-sync::Mapping read_mapping(Route const& route, pg::Session& source) {
+sync::Mapping read_mapping(Route const& route, pg::Session& source, std::set<sql::QName> const& left_alone) {
     auto const as_of = base::Lsn::parse(source.one(Sql{"SELECT pg_current_wal_insert_lsn()::text AS lsn"}).text("lsn"));
     auto const catalog = catalog::read_catalog(source);
     pg::Session target{route.target("sync")};
-    return sync::Mapping{mapped_tables(source, target, catalog, route.tables), *as_of};
+    auto followed = route.tables;
+    std::erase_if(followed, [&](model::TablePair const& pair) { return left_alone.contains(pair.source); });
+    return sync::Mapping{mapped_tables(source, target, catalog, followed), *as_of, left_alone};
+}
+
+void set_position_of_slot(Route const& route, pg::Session& source, pg::Session& target) {
+    auto const slot = source.maybe_one(Sql{"SELECT confirmed_flush_lsn::text AS lsn FROM pg_replication_slots WHERE slot_name = "}.bind(route.name));
+    if (!slot)
+        slot_lost(route);
+    auto const identity = pg::Replication{{.dsn = route.source_dsn, .purpose = "identify"}}.identify();
+    sync::set_position(target, route.name, *base::Lsn::parse(slot->text("lsn")), identity.system_id);
 }
 
 void slot_lost(Route const& route) {
     if (route.back)
         throw Error{Exit::needs_decision, "slot-lost", fmt::format("slot {} is not there any more: what was written since cannot be streamed back", route.name),
                     fmt::format("the shared database stays as it was; without the way back, `pgcarve complete {}` ends the hop", route.service)};
-    throw Error{Exit::needs_decision, "slot-lost", fmt::format("slot {} is not there any more: what was written since cannot be streamed", route.name),
-                fmt::format("`pgcarve cancel {}` and begin the sync again", route.service)};
+    throw Error{Exit::needs_decision, "slot-lost", fmt::format("slot {} is not there any more, or has lost log: what was written since cannot be streamed", route.name),
+                fmt::format("`pgcarve sync {} --heal` makes a new slot and changes what differs, range by range", route.service)};
 }
 
 std::unique_ptr<sync::Stream> open_stream(Context& context, Route const& route, sync::Mapping const& mapping, int wake_fd) {
@@ -69,7 +79,8 @@ std::unique_ptr<sync::Stream> open_stream(Context& context, Route const& route, 
                                      .limits = {}},
                 mapping);
         } catch (pg::SqlError const& e) {
-            if (e.sqlstate() == "42704") // undefined object: the slot
+            // Undefined object: the slot. 55000: the server has removed log that it still needed, and made it useless.
+            if (e.sqlstate() == "42704" || e.sqlstate() == "55000")
                 slot_lost(route);
             // In use: the connection of a process that died is still being found out about.
             if (e.sqlstate() != "55006")

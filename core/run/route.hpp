@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -31,8 +32,8 @@ struct Route {
 // The settings for the service's own database.
 [[nodiscard]] pg::SessionSettings other_database(Context const& context, std::string const& service, std::string purpose);
 
-// The tables as both sides have them now.
-[[nodiscard]] sync::Mapping read_mapping(Route const& route, pg::Session& source);
+// The tables as both sides have them now, but for those (of the source) that are left alone.
+[[nodiscard]] sync::Mapping read_mapping(Route const& route, pg::Session& source, std::set<sql::QName> const& left_alone = {});
 
 // Waits a while for a slot that a dead connection still holds. `wake_fd`: see pg::ReplicationSettings.
 // Errors: "slot-lost" (exit 5), "stream-busy" (exit 4), those of sync::Stream.
@@ -44,6 +45,9 @@ struct Route {
 void make_slot(Context& context, Route const& route, pg::Session& source, base::Millis limit = base::Millis{0});
 // Waits a while for whoever reads it; no slot is no error.
 void drop_slot(Context& context, pg::Session& source, std::string const& name);
+
+// The target goes on where its slot begins. Throws "slot-lost" when there is none.
+void set_position_of_slot(Route const& route, pg::Session& source, pg::Session& target);
 
 [[noreturn]] void slot_lost(Route const& route);
 

@@ -16,6 +16,8 @@ namespace pgcarve::run {
 struct SyncOptions {
     bool until_caught_up = false; // return once everything is applied that was committed when it was called
     int workers = 2;
+    long long max_retained_wal = 0; // bytes of log that the source may keep for the slot; 0: no limit of ours
+    bool drop_at_wal_limit = false; // above it the slot goes, the target has to be healed then; false: only copying waits
 };
 
 struct SyncTick {

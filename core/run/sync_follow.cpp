@@ -7,7 +7,9 @@
 #include "pg/wake.hpp"
 #include "run/executor.hpp"
 #include "run/route.hpp"
+#include "run/sync_mend.hpp"
 #include "run/sync_target.hpp"
+#include "run/wal_guard.hpp"
 #include "sync/stream.hpp"
 
 namespace pgcarve::run {
@@ -67,7 +69,22 @@ private:
         return std::ranges::any_of(codes, [&](char const* code) { return e.code() == code; });
     }
 
-    [[noreturn]] void fail(Error const& e) const {
+    // The stream knows what came; what to do about it shows where the two tables are held side by side.
+    void tell_the_mend(Error const& e) {
+        try {
+            if (auto const way = direction()) {
+                pg::Session source{way->source("sync")};
+                (void)read_mapping(*way, source, read_apart(*way).left);
+            }
+        } catch (Error const& now) {
+            if (now.code() == e.code())
+                throw Error{now}.with("the stream stopped at: " + e.message());
+        }
+    }
+
+    [[noreturn]] void fail(Error const& e) {
+        if (e.code() == "schema-changed")
+            tell_the_mend(e);
         if (auto const* const refused = dynamic_cast<pg::SqlError const*>(&e))
             explain(*refused, "sync", service_, "following the stream");
         throw;
@@ -154,21 +171,36 @@ private:
     void stream(Route const& way) {
         require_agreement(way);
         pg::Session source{way.source("sync")};
-        auto const tables = read_mapping(way, source);
+        auto const apart = read_apart(way);
+        if (!apart.returning.empty()) {
+            if (!mend(context_, way, source, apart, options_, events_, outcome_, wake_.get(), [this] { return lease_->wanted(); }))
+                give_way();
+            return; // and look again
+        }
+        auto const tables = read_mapping(way, source, apart.left);
+        if (!apart.left.empty())
+            context_.events.warn(fmt::format("{} tables of {} are set aside: `pgcarve sync {} --bring-back TABLE` mends them", apart.left.size(), service_, service_));
         auto const stream = open_stream(context_, way, tables, wake_.get());
         events_.ready(outcome_.phase);
         auto const end = options_.until_caught_up ? sync::mark(source) : base::Lsn{~std::uint64_t{0}};
         auto const before = outcome_.transactions;
+        WalGuard guard{context_, way, options_};
         bool wanted = false;
         for (int round = 1; !wanted && !outcome_.caught_up && !context_.interrupt.requested(); ++round) {
             outcome_.caught_up = stream->run_until(end, slice, context_.interrupt);
             pause_ = first_pause;
             outcome_.transactions = before + stream->counts().transactions;
-            if (round % slices_in_a_tick == 0 || outcome_.caught_up)
+            if (round % slices_in_a_tick == 0 || outcome_.caught_up) {
                 tick(*stream);
+                (void)guard.look(source);
+            }
             wanted = lease_->wanted();
+            if (guard.drops())
+                break;
         }
         stream->stop();
+        if (guard.drops() && !outcome_.caught_up)
+            guard.drop(source);
         if (wanted && !outcome_.caught_up)
             give_way();
     }

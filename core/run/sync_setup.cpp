@@ -6,7 +6,6 @@
 #include "catalog/reader.hpp"
 #include "ddl/target.hpp"
 #include "mirror/throttle.hpp"
-#include "pg/replication.hpp"
 #include "pg/wake.hpp"
 #include "plan/database.hpp"
 #include "plan/ownership.hpp"
@@ -15,6 +14,7 @@
 #include "run/executor.hpp"
 #include "run/route.hpp"
 #include "run/sync_target.hpp"
+#include "run/wal_guard.hpp"
 #include "sync/stream.hpp"
 
 namespace pgcarve::run {
@@ -73,11 +73,7 @@ struct Work {
 void Work::set_position(Route const& way) const {
     pg::Session target{way.target("sync")};
     sync::prepare_target(target);
-    auto const slot = session.maybe_one(Sql{"SELECT confirmed_flush_lsn::text AS lsn FROM pg_replication_slots WHERE slot_name = "}.bind(way.name));
-    if (!slot)
-        slot_lost(way);
-    auto const identity = pg::Replication{{.dsn = way.source_dsn, .purpose = "identify", .wake_fd = wake_fd}}.identify();
-    sync::set_position(target, way.name, *base::Lsn::parse(slot->text("lsn")), identity.system_id);
+    set_position_of_slot(way, session, target);
 }
 
 void Work::copy(Route const& way) const {
@@ -96,7 +92,11 @@ void Work::copy(Route const& way) const {
         outcome.rows = progress.rows - before;
         events.copy(progress);
     };
-    copy_events.throttled = [&] { return mirror::throttle_reason(session, context.map.throttle); };
+    WalGuard guard{context, way, options};
+    copy_events.throttled = [&] {
+        auto const reason = guard.look(session);
+        return reason.empty() ? mirror::throttle_reason(session, context.map.throttle) : reason;
+    };
     copy_events.after_range = [&] { context.failpoints.hit("sync/range"); };
     std::unique_ptr<sync::Stream> stream;
     copy.run([&] { return open_stream(context, way, tables, wake_fd); }, stream, context.interrupt, copy_events);

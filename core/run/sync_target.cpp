@@ -92,7 +92,7 @@ void TargetSteps::drop_schema_when_empty() {
     if (target_.one(Sql{"SELECT NOT EXISTS (SELECT FROM pgcarve.stream) AND NOT EXISTS (SELECT FROM pgcarve.step) AND "
                         "pg_catalog.to_regclass('pgcarve.service') IS NULL AS empty"})
             .boolean("empty"))
-        target_.run("DROP TABLE pgcarve.touched, pgcarve.chunk, pgcarve.step, pgcarve.authority, pgcarve.stream; DROP SCHEMA pgcarve");
+        target_.run("DROP TABLE pgcarve.aside, pgcarve.touched, pgcarve.chunk, pgcarve.step, pgcarve.authority, pgcarve.stream; DROP SCHEMA pgcarve");
 }
 
 std::optional<std::string> authority_recorded(pg::Session& other, std::string const& stream) {
@@ -142,6 +142,8 @@ std::vector<sync::MappedTable> mapped_tables(pg::Session& source, pg::Session& t
                                                      static_cast<std::int32_t>(row.integer("typmod")), row.text("text"), row.boolean("always_identity")});
         return columns;
     };
+    // Others are printed with their schema, which may have another name there.
+    auto const built_in = [](std::string const& type) { return type.find('.') == std::string::npos; };
     std::vector<sync::MappedTable> all;
     for (auto const& pair : parents_first(pairs, catalog)) {
         auto const* const table = catalog.find(pair.source);
@@ -166,6 +168,12 @@ std::vector<sync::MappedTable> mapped_tables(pg::Session& source, pg::Session& t
             if (column.generated != 0)
                 continue;
             auto const& own = here.at(column.name);
+            if (built_in(own.text) && built_in(target_column->second.text) && own.text != target_column->second.text)
+                throw Error{Exit::needs_decision, "schema-changed",
+                            fmt::format("column {} of table {} is {} at the source and {} in the other database", column.name, pair.target.display(), own.text,
+                                        target_column->second.text),
+                            fmt::format("alter it there: ALTER TABLE {} ALTER COLUMN {} TYPE {};  -- then run the same command again", pair.target.quoted(),
+                                        sql::quote_ident(column.name), own.text)};
             bool const in_key = std::ranges::find(key->columns, column.name) != key->columns.end();
             mapped.columns.push_back({column.name, target_column->second.text, own.type, own.typmod, in_key, target_column->second.always_identity});
         }
