@@ -240,6 +240,10 @@ model::Constraint constraint_of(Reading const& reading, pg::Row const& row) {
         c.referenced_columns = row.array("ref_columns");
         c.on_update = row.letter("confupdtype");
         c.on_delete = row.letter("confdeltype");
+        c.match = row.letter("confmatchtype");
+        c.set_columns = row.array("set_columns");
+        c.equals = row.array("equals");
+        c.referenced_equals = row.array("ref_equals");
         c.head = foreign_key_head(row.array("quoted"), row.boolean("period"));
     }
     return c;
@@ -258,7 +262,17 @@ void read_constraints(Reading& reading) {
                  .add(reading.version.period)
                  .add(" AS period, c.conparentid <> 0 AS has_parent, c.coninhcount, c.conislocal,"
                       " c.confrelid::bigint AS confrelid, rn.nspname AS ref_schema, r.relname AS ref_name,"
-                      " c.confupdtype, c.confdeltype,"
+                      " c.confupdtype, c.confdeltype, c.confmatchtype,"
+                      " ARRAY(SELECT a.attname FROM unnest(")
+                 .add(reading.version.set_columns)
+                 .add(") WITH ORDINALITY k(n, o) JOIN pg_attribute a"
+                      " ON a.attrelid = c.conrelid AND a.attnum = k.n ORDER BY k.o) AS set_columns,"
+                      " ARRAY(SELECT 'OPERATOR(' || quote_ident(n.nspname) || '.' || op.oprname || ')' FROM unnest(c.conpfeqop)"
+                      " WITH ORDINALITY k(oid, o) JOIN pg_operator op ON op.oid = k.oid JOIN pg_namespace n ON n.oid = op.oprnamespace"
+                      " ORDER BY k.o) AS equals,"
+                      " ARRAY(SELECT 'OPERATOR(' || quote_ident(n.nspname) || '.' || op.oprname || ')' FROM unnest(c.conppeqop)"
+                      " WITH ORDINALITY k(oid, o) JOIN pg_operator op ON op.oid = k.oid JOIN pg_namespace n ON n.oid = op.oprnamespace"
+                      " ORDER BY k.o) AS ref_equals,"
                       " ARRAY(SELECT a.attname FROM unnest(c.conkey) WITH ORDINALITY k(n, o) JOIN pg_attribute a"
                       " ON a.attrelid = c.conrelid AND a.attnum = k.n ORDER BY k.o) AS columns,"
                       " ARRAY(SELECT quote_ident(a.attname) FROM unnest(c.conkey) WITH ORDINALITY k(n, o)"

@@ -18,6 +18,7 @@ VersionText version_text(int version) {
         .compression = major >= 14 ? Fixed{"a.attcompression"} : Fixed{"''::\"char\""},
         .enforced = major >= 18 ? Fixed{"c.conenforced"} : Fixed{"true"},
         .period = major >= 18 ? Fixed{"c.conperiod"} : Fixed{"false"},
+        .set_columns = major >= 15 ? Fixed{"coalesce(c.confdelsetcols, '{}')"} : Fixed{"'{}'::int2[]"},
         .publication_schemas =
             major >= 15 ? Fixed{"SELECT p.pubname, n.nspname FROM pg_publication_namespace pn"
                                 " JOIN pg_publication p ON p.oid = pn.pnpubid JOIN pg_namespace n ON n.oid = pn.pnnspid"}

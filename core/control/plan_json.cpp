@@ -24,6 +24,45 @@ model::TablePair pair_from(json const& j) {
             j.at("columns").get<std::vector<std::string>>()};
 }
 
+json severed_json(model::SeveredKey const& key) {
+    return {{"child", name_json(key.child)},
+            {"name", key.name},
+            {"definition", key.definition},
+            {"decision", model::text(key.decision)},
+            {"parent", name_json(key.parent)},
+            {"parent_moves", key.parent_moves},
+            {"columns", key.columns},
+            {"referenced", key.referenced},
+            {"equals", key.equals},
+            {"referenced_equals", key.referenced_equals},
+            {"set_columns", key.set_columns},
+            {"on_delete", std::string(1, key.on_delete)},
+            {"on_update", std::string(1, key.on_update)},
+            {"match", std::string(1, key.match)}};
+}
+
+model::SeveredKey severed_from(json const& j) {
+    model::SeveredKey key{name_from(j.at("child")), j.at("name").get<std::string>(), j.at("definition").get<std::string>()};
+    auto const decision = j.value("decision", "drop");
+    for (auto const one : {model::CrossingDecision::keep, model::CrossingDecision::loose, model::CrossingDecision::replicate}) {
+        if (decision == model::text(one))
+            key.decision = one;
+    }
+    if (!j.contains("parent"))
+        return key;
+    key.parent = name_from(j.at("parent"));
+    key.parent_moves = j.at("parent_moves").get<bool>();
+    key.columns = j.at("columns").get<std::vector<std::string>>();
+    key.referenced = j.at("referenced").get<std::vector<std::string>>();
+    key.equals = j.at("equals").get<std::vector<std::string>>();
+    key.referenced_equals = j.at("referenced_equals").get<std::vector<std::string>>();
+    key.set_columns = j.at("set_columns").get<std::vector<std::string>>();
+    key.on_delete = j.at("on_delete").get<std::string>().at(0);
+    key.on_update = j.at("on_update").get<std::string>().at(0);
+    key.match = j.at("match").get<std::string>().at(0);
+    return key;
+}
+
 template <typename Items, typename Convert>
 json array_of(Items const& items, Convert convert) {
     auto out = json::array();
@@ -100,9 +139,8 @@ json to_json(model::Setup const& setup) {
                                          : json{{"schema", setup.database->schema},
                                                 {"name", setup.database->name},
                                                 {"tables", array_of(setup.database->tables, pair_json)},
-                                                {"severed", array_of(setup.database->severed, [](model::SeveredKey const& key) {
-                                                     return json{{"child", name_json(key.child)}, {"name", key.name}, {"definition", key.definition}};
-                                                 })}}}};
+                                                {"severed", array_of(setup.database->severed, severed_json)},
+                                                {"reference", array_of(setup.database->reference, pair_json)}}}};
 }
 
 model::Setup setup_from_json(json const& j) {
@@ -121,10 +159,8 @@ model::Setup setup_from_json(json const& j) {
     if (auto const database = j.find("database"); database != j.end() && !database->is_null())
         setup.database = model::DatabaseSetup{database->at("schema").get<std::string>(), database->at("name").get<std::string>(),
                                               items_of<model::TablePair>(database->at("tables"), pair_from),
-                                              items_of<model::SeveredKey>(database->value("severed", json::array()), [](json const& key) {
-                                                  return model::SeveredKey{name_from(key.at("child")), key.at("name").get<std::string>(),
-                                                                           key.at("definition").get<std::string>()};
-                                              })};
+                                              items_of<model::SeveredKey>(database->value("severed", json::array()), severed_from),
+                                              items_of<model::TablePair>(database->value("reference", json::array()), pair_from)};
     return setup;
 }
 

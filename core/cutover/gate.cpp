@@ -115,7 +115,7 @@ Condition slot(GateFacts const& f) {
 } // namespace
 
 std::vector<std::string> condition_ids() {
-    return {"window", "clean_runs", "verification", "findings", "schema", "crossings", "sequences", "role",
+    return {"window", "clean_runs", "verification", "findings", "schema", "crossings", "orphans", "sequences", "role",
             "reverse", "transactions", "write_block", "lag", "slot"};
 }
 
@@ -139,6 +139,8 @@ model::Gate evaluate(GateQuestion const& q, GateFacts const& f) {
     if (q.hop == Hop::database && !q.rollback) {
         all.push_back(none_of("crossings", f.undecided_crossings, "all decided", "all decided",
                               fmt::format("decide it in [service.{}.foreign_keys]", f.service)));
+        all.push_back(none_of("orphans", f.orphans, "none", "no row without its parent",
+                              "mend the rows (docs/database.md says how to find them), then VALIDATE CONSTRAINT"));
     }
     all.push_back(none_of("sequences", f.unreadable_sequences, "all readable", "all readable",
                           fmt::format("run `pgcarve doctor {}`", f.service)));

@@ -31,7 +31,8 @@ struct GateFacts {
     bool verification_known = false;            // the history could be read
     std::optional<int> unresolved_findings;
     std::optional<std::vector<std::string>> drift; // what differs from what the mirror was made for
-    std::optional<std::vector<std::string>> undecided_crossings; // judged only before the database hop
+    std::optional<std::vector<std::string>> undecided_crossings; // judged only before the database hop, as the next one
+    std::optional<std::vector<std::string>> orphans; // foreign keys that will be severed, with rows that have no parent
     std::optional<std::vector<std::string>> unreadable_sequences;
     std::optional<std::vector<std::string>> role_lacks; // what the service's role cannot do
     std::optional<std::vector<std::string>> reverse_lacks; // why the other direction is not ready

@@ -65,6 +65,10 @@ struct Constraint {
     std::vector<std::string> referenced_columns;
     char on_update = 'a'; // a no action, r restrict, c cascade, n set null, d set default
     char on_delete = 'a';
+    char match = 's'; // s simple, f full
+    std::vector<std::string> set_columns; // ON DELETE SET NULL (…) or SET DEFAULT (…); empty: all of its columns
+    std::vector<std::string> equals;      // referenced = referring, column by column: OPERATOR(pg_catalog.=)
+    std::vector<std::string> referenced_equals; // referenced = referenced
     std::string head; // of the definition: FOREIGN KEY (a, b) REFERENCES
     std::optional<std::string> comment;
 };

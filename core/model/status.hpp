@@ -43,6 +43,22 @@ struct CopyProgress {
     std::optional<double> seconds_left;
 };
 
+// Rows of a foreign key's child without their parent.
+struct OrphanCount {
+    std::string key; // public.orders.customer_id -> public.customers
+    std::int64_t rows = 0;
+    std::string counted_at; // ISO 8601 with zone; empty: just now
+};
+
+// Foreign keys that the database hop severed and pgcarve keeps.
+struct LooseStatus {
+    std::optional<std::int64_t> waiting; // referenced keys that are gone, not worked off yet; none: a server does not answer
+    double oldest_seconds = 0;
+    std::int64_t refused = 0; // of them those that could not be worked off
+    std::optional<std::string> problem; // one of the reasons
+    std::vector<OrphanCount> orphans;   // as last counted
+};
+
 struct ServiceStatus {
     std::string service;
     std::string phase;     // the pinned names: planned, backfilling, …
@@ -53,6 +69,7 @@ struct ServiceStatus {
     std::optional<CopyProgress> copy;     // while backfilling or copying
     std::optional<std::string> throttled; // why rows are not being moved right now
     std::optional<VerificationSummary> last_verification;
+    std::optional<LooseStatus> loose; // while there are any
     std::vector<std::string> drift;        // what changed under the mirror
     std::optional<std::string> unfinished; // a verb that was interrupted: what to run again
     Gate gate;

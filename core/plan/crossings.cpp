@@ -6,6 +6,8 @@
 
 #include <fmt/format.h>
 
+#include "plan/database.hpp"
+
 namespace pgcarve::plan {
 
 using model::Crossing;
@@ -22,6 +24,16 @@ std::string key_name(model::BoundaryMap const& map, QName const& child, model::C
     for (auto const& column : key.columns)
         columns += (columns.empty() ? "" : ",") + sql::display_ident(column);
     return fmt::format("{}.{} -> {}", short_name(map, child), columns, short_name(map, key.referenced));
+}
+
+// The side that holds the decision: the service that owns the child, else the one that is asked about.
+std::optional<model::CrossingDecision> decided(model::BoundaryMap const& map, model::Service const& service, Ownership const& ownership,
+                                               QName const& child, model::Constraint const& key) {
+    auto const* decider = &service;
+    if (auto const owner = ownership.owner_of(child); owner && map.service(*owner) != nullptr)
+        decider = map.service(*owner);
+    auto const decision = decision_for(*decider, child, key);
+    return decision ? decision : decision_for(service, child, key);
 }
 
 class Finder {
@@ -59,13 +71,7 @@ private:
         bool const to_mine = mine(key.referenced);
         if (from_mine == to_mine)
             return;
-        // The side that holds the decision: the service that owns the child, else the one that is asked about.
-        auto const* decider = &service_;
-        if (auto const owner = ownership_.owner_of(child.name); owner && map_.service(*owner) != nullptr)
-            decider = map_.service(*owner);
-        auto decision = decision_for(*decider, child.name, key);
-        if (!decision)
-            decision = decision_for(service_, child.name, key);
+        auto const decision = decided(map_, service_, ownership_, child.name, key);
         found_.push_back({"foreign_key", key_name(map_, child.name, key), owner_text(key.referenced),
                           decision ? model::text(*decision) : "undecided",
                           from_mine ? fmt::format("{} of {} refers to it", child.name.display(), service_.name)
@@ -148,6 +154,67 @@ private:
 std::vector<Crossing> crossings(model::BoundaryMap const& map, model::Service const& service, Ownership const& ownership,
                                 model::Catalog const& catalog) {
     return Finder{map, service, ownership, catalog}.run();
+}
+
+namespace {
+
+struct Decided {
+    CrossingKey key;
+    std::string name; // as pgcarve.toml has it
+    std::optional<model::CrossingDecision> decision;
+};
+
+std::vector<Decided> decided_keys(model::BoundaryMap const& map, model::Service const& service, Ownership const& ownership, model::Setup const& setup,
+                                  model::Catalog const& catalog) {
+    std::vector<Decided> all;
+    for (auto& key : crossing_keys(setup, catalog)) {
+        auto known = *key.constraint;
+        known.referenced = key.original_parent;
+        auto name = key_name(map, key.original_child, known);
+        auto const decision = decided(map, service, ownership, key.original_child, known);
+        all.push_back({std::move(key), std::move(name), decision});
+    }
+    return all;
+}
+
+} // namespace
+
+Severance severance(model::BoundaryMap const& map, model::Service const& service, Ownership const& ownership, model::Setup const& setup,
+                    model::Catalog const& catalog) {
+    Severance found;
+    std::set<std::string> undecided;
+    std::set<std::string> kept;
+    for (auto& [key, name, decision] : decided_keys(map, service, ownership, setup, catalog)) {
+        if (!decision)
+            undecided.insert(name);
+        else if (*decision == model::CrossingDecision::keep)
+            kept.insert(name);
+        key.key.decision = decision.value_or(model::CrossingDecision::drop);
+        found.keys.push_back(std::move(key.key));
+    }
+    found.undecided.assign(undecided.begin(), undecided.end());
+    found.kept.assign(kept.begin(), kept.end());
+    return found;
+}
+
+std::vector<Crossing> database_crossings(model::BoundaryMap const& map, model::Service const& service, Ownership const& ownership,
+                                         model::Setup const& setup, model::Catalog const& catalog) {
+    auto found = crossings(map, service, ownership, catalog);
+    std::erase_if(found, [](Crossing const& c) { return c.kind == "foreign_key"; });
+    std::set<std::string> seen;
+    std::vector<Crossing> keys;
+    for (auto const& [key, name, decision] : decided_keys(map, service, ownership, setup, catalog)) {
+        if (!seen.insert(name).second)
+            continue;
+        auto const owner = [&](QName const& table) { return ownership.owner_of(table).value_or("no service"); };
+        keys.push_back({"foreign_key", name, owner(key.original_parent), decision ? model::text(*decision) : "undecided",
+                        key.key.parent_moves ? fmt::format("{} refers to {}; severed by the cutover", owner(key.original_child), service.name)
+                                             : fmt::format("{} of {} refers to it; severed by the cutover", key.original_child.display(), service.name)});
+    }
+    found.insert(found.begin(), keys.begin(), keys.end());
+    auto const rank = [](Crossing const& c) { return std::tie(c.kind, c.from, c.to); };
+    std::ranges::sort(found, {}, rank);
+    return found;
 }
 
 } // namespace pgcarve::plan

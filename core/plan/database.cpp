@@ -9,6 +9,7 @@
 
 #include "base/error.hpp"
 #include "ddl/target.hpp"
+#include "plan/loose.hpp"
 #include "plan/merge.hpp"
 #include "plan/retire.hpp"
 #include "sql/builder.hpp"
@@ -143,7 +144,8 @@ std::vector<CrossingKey> crossing_keys(Setup const& setup, Catalog const& shared
     for (auto const& table : shared.tables) {
         for (auto const& constraint : table.constraints) {
             if (constraint.type == 'f' && !constraint.inherited && original.contains(table.name) != original.contains(constraint.referenced))
-                found.push_back({{table.name, constraint.name, constraint.definition}, &constraint, name_of(table.name), name_of(constraint.referenced)});
+                found.push_back({severed_key(table.name, constraint, original.contains(constraint.referenced)), &constraint, name_of(table.name),
+                                 name_of(constraint.referenced)});
         }
     }
     return found;
@@ -179,6 +181,8 @@ Plan plan_database_cutover(std::string const& service, Setup const& setup, Datab
                               .why = fmt::format("what will refuse writes to {}, disarmed; it stays so when the cutover is undone", lock.triggers.front().table.display()),
                               .undo = {}});
     plan.steps.push_back(code_step("make:back", "the way back can begin the moment the authority moves; waits for the transactions that run in the other database"));
+
+    add_steps(plan, loose_install_steps(service, loose_keys(setup, severed), sides.shared, sides.other));
 
     Step move{.id = "switch", .sql = {}, .lock = "SHARE ROW EXCLUSIVE on the service's tables, for milliseconds: readers go on",
               .why = "writers wait; what they committed is applied; the other database becomes the authority", .undo = {}};
@@ -244,19 +248,26 @@ Plan plan_database_rollback(std::string const& service, Setup const& setup, Data
     plan.steps.push_back(std::move(move));
     plan.steps.push_back(code_step("hook:on_rollback", "runs the operator's hook, if there is one"));
     add_steps(plan, std::move(keys.validate));
-    for (auto const& key : database.severed) {
-        auto const name = fmt::format("{}.{}", key.child.display(), sql::display_ident(key.name));
-        // A partitioned table cannot have a key that is NOT VALID before version 18: there it is proven at once.
+    auto const name = [](model::SeveredKey const& key) { return fmt::format("{}.{}", key.child.display(), sql::display_ident(key.name)); };
+    // A partitioned table cannot have a key that is NOT VALID before version 18: there it is proven at once.
+    auto const proven = [&](model::SeveredKey const& key) {
         auto const* const child = sides.shared.find(key.child);
-        bool const proven = !key.definition.ends_with(" NOT VALID") && (child == nullptr || child->kind != 'p');
-        plan.steps.push_back({.id = "join-again:" + name,
+        return !key.definition.ends_with(" NOT VALID") && (child == nullptr || child->kind != 'p');
+    };
+    for (auto const& key : database.severed)
+        plan.steps.push_back({.id = "join-again:" + name(key),
                               .sql = {fmt::format("ALTER TABLE {} ADD CONSTRAINT {} {}{}", key.child.quoted(), sql::quote_ident(key.name), key.definition,
-                                                  proven ? " NOT VALID" : "")},
+                                                  proven(key) ? " NOT VALID" : "")},
                               .lock = "SHARE ROW EXCLUSIVE on " + key.child.display() + " and on what it refers to",
                               .why = "the foreign key that the cutover severed holds again for what is written from here on",
                               .undo = {}});
-        if (proven)
-            plan.steps.push_back(code_step("prove-again:" + name, "every row is held against it; rows that have lost their parent meanwhile are named"));
+    auto const loose = loose_keys(setup, database.severed);
+    add_steps(plan, loose_remove_steps(service, loose, sides.shared, sides.other));
+    if (!loose.empty())
+        plan.steps.push_back(code_step("drain:loose", "what is noted still is worked off, since the keys are real again"));
+    for (auto const& key : database.severed) {
+        if (proven(key))
+            plan.steps.push_back(code_step("prove-again:" + name(key), "every row is held against it; rows that have lost their parent meanwhile are named"));
     }
     auto identity = pairs;
     for (auto& pair : identity)

@@ -5,7 +5,9 @@
 
 #include <fmt/format.h>
 
+#include "plan/loose.hpp"
 #include "plan/machinery.hpp"
+#include "plan/reference.hpp"
 #include "plan/retire.hpp"
 #include "sql/builder.hpp"
 
@@ -127,6 +129,20 @@ Plan plan_complete_database(std::string const& service, Setup const& setup, Data
         step.id = "other:" + step.id;
         plan.steps.push_back(std::move(step));
     }
+    if (!database.reference.empty()) {
+        plan.steps.push_back(code_step("drop:reference", "nothing feeds the reference tables any more: they become ordinary ones"));
+        plan.steps.push_back({.id = "drop-publication:reference", .sql = {drop_publication(database.reference_name())},
+                              .lock = "ACCESS EXCLUSIVE on the publication alone", .why = "nothing reads it any more", .undo = {}});
+        for (auto& step : drop_lock_steps(reference_locks(database, sides.other))) {
+            step.id = "other:" + step.id;
+            plan.steps.push_back(std::move(step));
+        }
+    }
+    auto const loose = loose_keys(setup, database.severed);
+    for (auto& step : loose_remove_steps(service, loose, sides.shared, sides.other))
+        plan.steps.push_back(std::move(step));
+    if (!loose.empty())
+        plan.steps.push_back(code_step("drain:loose", "what is noted still is worked off; from here on the application looks after these keys"));
     plan.steps.push_back(code_step("forget", "what the other database kept of the stream goes; the service's tables are its own"));
     return plan;
 }

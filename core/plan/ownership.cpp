@@ -33,7 +33,8 @@ QName root_of(Catalog const& catalog, Table const& table) {
 
 class Resolver {
 public:
-    Resolver(model::BoundaryMap const& map, Catalog const& catalog) : map_{map}, catalog_{catalog} {
+    Resolver(model::BoundaryMap const& map, Catalog const& catalog, std::vector<model::SeveredKey> const& severed)
+        : map_{map}, catalog_{catalog}, severed_{severed} {
         for (auto const& [name, service] : map.services)
             service_schemas_.insert(service.schema);
         // A monolith's own schema is never taken for a service's, even when a service keeps its tables there.
@@ -146,7 +147,7 @@ private:
                 child_there = true;
                 found = found || std::ranges::any_of(table->constraints, [&](model::Constraint const& c) {
                             return c.type == 'f' && decision_fits(decision, decision.child, c);
-                        });
+                        }) || std::ranges::any_of(severed_, [&](model::SeveredKey const& key) { return key.child == child && decision_fits(decision, key); });
             }
             if (!child_there)
                 problem(decision.where, fmt::format("there is no table {}", decision.child.display()));
@@ -164,10 +165,17 @@ public:
             return *decision.constraint == key.name;
         return decision.columns == key.columns && decision.parent && decision.parent->name == key.referenced.name;
     }
+    // Whatever the names of its two tables are by now.
+    [[nodiscard]] static bool decision_fits(model::ForeignKeyDecision const& decision, model::SeveredKey const& key) {
+        if (decision.constraint)
+            return *decision.constraint == key.name;
+        return decision.columns == key.columns && decision.parent && decision.parent->name == key.parent.name;
+    }
 
 private:
     model::BoundaryMap const& map_;
     Catalog const& catalog_;
+    std::vector<model::SeveredKey> const& severed_;
     std::set<std::string> service_schemas_;
     std::vector<Table const*> roots_;
     Ownership result_;
@@ -182,7 +190,9 @@ std::optional<std::string> Ownership::owner_of(QName const& table) const {
     return at == owner.end() ? std::nullopt : std::optional{at->second};
 }
 
-Ownership resolve(model::BoundaryMap const& map, Catalog const& catalog) { return Resolver{map, catalog}.run(); }
+Ownership resolve(model::BoundaryMap const& map, Catalog const& catalog, std::vector<model::SeveredKey> const& severed) {
+    return Resolver{map, catalog, severed}.run();
+}
 
 void require_valid(Ownership const& ownership) {
     if (ownership.problems.empty())

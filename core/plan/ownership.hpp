@@ -12,6 +12,7 @@
 
 #include "model/boundary.hpp"
 #include "model/catalog.hpp"
+#include "model/setup.hpp"
 
 namespace pgcarve::plan {
 
@@ -30,7 +31,8 @@ struct Ownership {
     [[nodiscard]] std::optional<std::string> owner_of(sql::QName const& table) const;
 };
 
-[[nodiscard]] Ownership resolve(model::BoundaryMap const& map, model::Catalog const& catalog);
+// `severed`: foreign keys that database cutovers have dropped; a decision about one of them stays valid.
+[[nodiscard]] Ownership resolve(model::BoundaryMap const& map, model::Catalog const& catalog, std::vector<model::SeveredKey> const& severed = {});
 
 // Throws Error "config" (exit 2) with every problem as a detail, if there are any.
 void require_valid(Ownership const& ownership);

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "base/error.hpp"
+#include "plan/service_role.hpp"
 #include "sql/builder.hpp"
 
 namespace pgcarve::plan {
@@ -14,28 +15,6 @@ using model::Step;
 using sql::Sql;
 
 namespace {
-
-// Slots allow few characters; a hash keeps names apart that would become the same.
-std::string stream_name(std::string const& service) {
-    std::string name;
-    bool plain = true;
-    for (char const c : service) {
-        bool const allowed = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
-        name += allowed ? c : '_';
-        plain = plain && allowed;
-    }
-    constexpr std::size_t longest = 40;
-    if (name.size() > longest) {
-        name.resize(longest);
-        plain = false;
-    }
-    if (plain)
-        return "pgcarve_" + name;
-    std::uint64_t hash = 14695981039346656037ULL; // FNV-1a
-    for (char const c : service)
-        hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211ULL;
-    return fmt::format("pgcarve_{}_{:08x}", name, static_cast<std::uint32_t>(hash ^ (hash >> 32)));
-}
 
 // The application's own UPDATE and DELETE fail on a published table without a usable identity.
 void judge_identity(std::vector<Notice>& notices, model::Table const& table) {
@@ -70,7 +49,44 @@ void judge_identity(std::vector<Notice>& notices, model::Table const& table) {
                            fmt::format("ALTER TABLE {} SET LOGGED;  -- rewrites it", table.name.quoted())});
 }
 
+Step publication_step(std::string id, std::string const& name, std::vector<model::TablePair> const& pairs) {
+    Sql publication{"CREATE PUBLICATION "};
+    publication.add(sql::Ident{name}).add(" FOR TABLE ");
+    bool first = true;
+    for (auto const& pair : pairs) {
+        if (pair.is_partition)
+            continue;
+        publication.add(first ? Sql::Fixed{""} : Sql::Fixed{", "}).add(pair.source);
+        first = false;
+    }
+    return {.id = std::move(id), .sql = {publication.text()}, .lock = "SHARE UPDATE EXCLUSIVE on each table",
+            .why = "what the stream carries; made before the slot, which could not read it otherwise",
+            .undo = {Sql{"DROP PUBLICATION IF EXISTS "}.add(sql::Ident{name}).text()}};
+}
+
 } // namespace
+
+// Slots allow few characters; a hash keeps names apart that would become the same.
+std::string stream_name(std::string const& service) {
+    std::string name;
+    bool plain = true;
+    for (char const c : service) {
+        bool const allowed = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
+        name += allowed ? c : '_';
+        plain = plain && allowed;
+    }
+    constexpr std::size_t longest = 40;
+    if (name.size() > longest) {
+        name.resize(longest);
+        plain = false;
+    }
+    if (plain)
+        return "pgcarve_" + name;
+    std::uint64_t hash = 14695981039346656037ULL; // FNV-1a
+    for (char const c : service)
+        hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211ULL;
+    return fmt::format("pgcarve_{}_{:08x}", name, static_cast<std::uint32_t>(hash ^ (hash >> 32)));
+}
 
 model::DatabaseSetup database_setup(model::Service const& service, model::Setup const& setup, cutover::Authority authority) {
     if (!service.database)
@@ -91,29 +107,26 @@ model::Plan plan_sync(model::Service const& service, model::DatabaseSetup const&
     plan.service = service.name;
     plan.verb = "sync";
     plan.tables = setup.tables;
-    for (auto const& pair : setup.tables) {
+    auto all = setup.tables;
+    all.insert(all.end(), setup.reference.begin(), setup.reference.end());
+    for (auto const& pair : all) {
         auto const* const table = sides.source.find(pair.source);
         if (table == nullptr)
             base::bug("a table to stream is missing: " + pair.source.display());
         judge_identity(plan.notices, *table);
     }
-    auto target = ddl::plan_target(sides.source, sides.foundation, sides.target, sides.target_foundation, setup.tables, setup.schema);
+    auto target = ddl::plan_target(sides.source, sides.foundation, sides.target, sides.target_foundation, all, setup.schema);
     for (auto& notice : target.notices)
         plan.notices.push_back(std::move(notice));
+    for (auto& notice : target_role_notices(service, setup, sides.target))
+        plan.notices.push_back(std::move(notice));
+    if (auto role = target_role_step(service, sides.target))
+        target.pre_load.insert(target.pre_load.begin(), std::move(*role));
+    if (auto rights = target_rights_step(service, setup, ddl::sequence_handovers(sides.source, sides.foundation, setup.tables), sides.target))
+        target.post_load.push_back(std::move(*rights));
 
     plan.steps.push_back({.id = "phase:copying", .sql = {}, .lock = "", .why = "what is set up is recorded before it is made", .undo = {}});
-    Sql publication{"CREATE PUBLICATION "};
-    publication.add(sql::Ident{setup.name}).add(" FOR TABLE ");
-    bool first = true;
-    for (auto const& pair : setup.tables) {
-        if (pair.is_partition)
-            continue;
-        publication.add(first ? Sql::Fixed{""} : Sql::Fixed{", "}).add(pair.source);
-        first = false;
-    }
-    plan.steps.push_back({.id = "publication", .sql = {publication.text()}, .lock = "SHARE UPDATE EXCLUSIVE on each table",
-                          .why = "what the stream carries; made before the slot, which could not read it otherwise",
-                          .undo = {Sql{"DROP PUBLICATION IF EXISTS "}.add(sql::Ident{setup.name}).text()}});
+    plan.steps.push_back(publication_step("publication", setup.name, setup.tables));
     plan.steps.push_back({.id = "slot", .sql = {}, .lock = "", .why = "from here on the source keeps its log for the stream; waits for the transactions that run now", .undo = {}});
     plan.steps.push_back({.id = "position", .sql = {}, .lock = "", .why = "where the target is in the source's log is kept at the target, with the rows", .undo = {}});
     auto const add = [&](std::vector<Step>& steps) {
@@ -124,6 +137,12 @@ model::Plan plan_sync(model::Service const& service, model::DatabaseSetup const&
     };
     add(target.pre_load);
     plan.steps.push_back({.id = "copy", .sql = {}, .lock = "", .why = "the rows, in ranges with short snapshots, in turns with the stream", .undo = {}});
+    if (!setup.reference.empty()) { // a slot that nobody reads keeps the log: so not before the long copy
+        plan.steps.push_back(publication_step("publication:reference", setup.reference_name(), setup.reference));
+        plan.steps.push_back({.id = "slot:reference", .sql = {}, .lock = "", .why = "the reference tables have a stream of their own, which goes on after the cutover", .undo = {}});
+        plan.steps.push_back({.id = "position:reference", .sql = {}, .lock = "", .why = "where the target is in the source's log, for the reference tables", .undo = {}});
+        plan.steps.push_back({.id = "copy:reference", .sql = {}, .lock = "", .why = "the rows of the reference tables", .undo = {}});
+    }
     add(target.post_load);
     plan.steps.push_back({.id = "target:locks", .sql = {}, .lock = "SHARE ROW EXCLUSIVE on the tables of the other database",
                           .why = "the other database refuses writes that are not the stream's, until the cutover", .undo = {}});
@@ -140,6 +159,9 @@ model::Plan plan_cancel_sync(std::string const& service, model::DatabaseSetup co
     plan.steps.push_back({.id = "drop-publication", .sql = {Sql{"DROP PUBLICATION IF EXISTS "}.add(sql::Ident{setup.name}).text()},
                           .lock = "ACCESS EXCLUSIVE on the publication alone", .why = "nothing reads it any more", .undo = {}});
     plan.steps.insert(plan.steps.end(), drop_locks.begin(), drop_locks.end());
+    if (!setup.reference.empty())
+        plan.steps.push_back({.id = "drop-publication:reference", .sql = {Sql{"DROP PUBLICATION IF EXISTS "}.add(sql::Ident{setup.reference_name()}).text()},
+                              .lock = "ACCESS EXCLUSIVE on the publication alone", .why = "nothing reads it any more", .undo = {}});
     plan.steps.push_back({.id = "drop-target", .sql = {}, .lock = "", .why = "what this hop made in the other database goes, the rows with it", .undo = {}});
     return plan;
 }

@@ -18,6 +18,9 @@
 
 namespace pgcarve::plan {
 
+// Of a service's publication, slot and stream.
+[[nodiscard]] std::string stream_name(std::string const& service);
+
 // What will be streamed: the tables of the side that has authority. `setup`: of a split, or what a split would set up.
 [[nodiscard]] model::DatabaseSetup database_setup(model::Service const& service, model::Setup const& setup, cutover::Authority authority);
 

@@ -63,6 +63,13 @@ std::vector<std::string> alarms(ServiceStatus const& s) {
         out.push_back(fmt::format("drift: {}", printable(drift)));
     if (s.throttled)
         out.push_back(fmt::format("throttled: {}", printable(*s.throttled)));
+    if (s.loose && s.loose->problem)
+        out.push_back(fmt::format("loose foreign keys: {}: {}", plural(s.loose->refused, "entry cannot be worked off", "entries cannot be worked off"),
+                                  printable(*s.loose->problem)));
+    for (auto const& orphans : s.loose ? s.loose->orphans : std::vector<model::OrphanCount>{}) {
+        if (orphans.rows > 0)
+            out.push_back(fmt::format("orphans: {} of {} without a parent, counted {}", plural(orphans.rows, "row"), printable(orphans.key), orphans.counted_at));
+    }
     return out;
 }
 
@@ -71,6 +78,17 @@ std::string copy_text(model::CopyProgress const& copy) {
                            number(copy.rows_done), plural(copy.rows_estimated, "row"));
     if (copy.seconds_left)
         out += fmt::format(", {} left", seconds(*copy.seconds_left));
+    return out;
+}
+
+std::string loose_text(model::LooseStatus const& loose) {
+    if (!loose.waiting)
+        return "cannot be read";
+    if (*loose.waiting == 0)
+        return "nothing waits";
+    auto out = fmt::format("{} wait", number(*loose.waiting));
+    if (loose.oldest_seconds > 0)
+        out += fmt::format(", the oldest for {}", seconds(loose.oldest_seconds));
     return out;
 }
 
@@ -91,6 +109,8 @@ std::string one_service(ServiceStatus const& s, Style style) {
     out += line("lag", lag_text(s));
     if (s.copy)
         out += line("copied", copy_text(*s.copy));
+    if (s.loose)
+        out += line("loose keys", loose_text(*s.loose));
     auto const check = verification_cell(s);
     out += line("last check", paint(check.text, check.tone, style));
     if (s.last_verification)
@@ -173,6 +193,18 @@ Json status_json(ServiceStatus const& s) {
         last["differences"] = v.differences;
         last["clean_in_a_row"] = v.clean_in_a_row;
         out["last_verification"] = std::move(last);
+    }
+    out["loose_keys"] = nullptr;
+    if (s.loose) {
+        Json loose;
+        loose["waiting"] = or_null(s.loose->waiting);
+        loose["oldest_seconds"] = rounded(s.loose->oldest_seconds);
+        loose["refused"] = s.loose->refused;
+        loose["problem"] = or_null(s.loose->problem);
+        loose["orphans"] = Json::array();
+        for (auto const& orphans : s.loose->orphans)
+            loose["orphans"].push_back({{"key", orphans.key}, {"rows", orphans.rows}, {"counted_at", orphans.counted_at}});
+        out["loose_keys"] = std::move(loose);
     }
     out["drift"] = s.drift;
     out["unfinished"] = or_null(s.unfinished);

@@ -5,7 +5,7 @@
 #include <fmt/format.h>
 
 #include "plan/database.hpp"
-#include "plan/ownership.hpp"
+#include "run/crossings.hpp"
 #include "run/facts.hpp"
 #include "run/move_parts.hpp"
 #include "run/sync_target.hpp"
@@ -92,24 +92,6 @@ Millis predicted(StreamLag const& lag, Millis writer_age, std::size_t roots) {
 
 } // namespace
 
-std::vector<DecidedKey> decided_keys(Context const& context, std::string const& service, model::Setup const& setup, model::Catalog const& shared) {
-    std::vector<DecidedKey> all;
-    for (auto const& crossing : plan::crossing_keys(setup, shared)) {
-        // As pgcarve.toml names the tables, wherever they are now.
-        auto named = *crossing.constraint;
-        named.referenced = crossing.original_parent;
-        DecidedKey one{crossing.key, fmt::format("{} {}", crossing.original_child.display(), sql::display_ident(crossing.key.name)), std::nullopt};
-        if (auto const* const section = context.map.service(service))
-            one.decision = plan::decision_for(*section, crossing.original_child, named);
-        for (auto const& [name, section] : context.map.services) {
-            if (!one.decision && name != service)
-                one.decision = plan::decision_for(section, crossing.original_child, named);
-        }
-        all.push_back(std::move(one));
-    }
-    return all;
-}
-
 std::vector<std::string> write_lock_drift(DatabaseView const& view) {
     std::vector<std::string> found;
     auto const& setup = *view.state.setup;
@@ -143,13 +125,8 @@ cutover::GateFacts database_facts(Context const& context, DatabaseView const& vi
     facts.drift = complaint([&] { (void)read_mapping(forth, source); });
     if (facts.drift->empty())
         facts.drift = write_lock_drift(view);
-    facts.undecided_crossings.emplace();
-    for (auto const& key : decided_keys(context, state.name, setup, view.shared_catalog)) {
-        if (!key.decision)
-            facts.undecided_crossings->push_back(fmt::format("foreign key {} is undecided", key.text));
-        else if (*key.decision == model::CrossingDecision::keep)
-            facts.undecided_crossings->push_back(fmt::format("foreign key {} is to be kept, which two databases cannot", key.text));
-    }
+    if (!rollback)
+        crossing_facts(context, view.shared, state, view.shared_catalog, facts);
     facts.unreadable_sequences = unreadable_sequences(view.shared, of_pairs(setup, pairs));
     auto const there = unreadable_sequences(view.other, of_pairs(setup, plan::turned(pairs)));
     facts.unreadable_sequences->insert(facts.unreadable_sequences->end(), there.begin(), there.end());

@@ -29,13 +29,4 @@ struct DatabaseView {
 // What writes to the wrong side, or does not keep others from it; one sentence each.
 [[nodiscard]] std::vector<std::string> write_lock_drift(DatabaseView const& view);
 
-// Every foreign key between the service and others, with its decision; "undecided" and "keep" keep the gate shut.
-struct DecidedKey {
-    model::SeveredKey key;
-    std::string text; // as it would stand in pgcarve.toml
-    std::optional<model::CrossingDecision> decision;
-};
-[[nodiscard]] std::vector<DecidedKey> decided_keys(Context const& context, std::string const& service, model::Setup const& setup,
-                                                   model::Catalog const& shared);
-
 } // namespace pgcarve::run

@@ -6,6 +6,7 @@
 #include "plan/database_finish.hpp"
 #include "run/executor.hpp"
 #include "run/move_parts.hpp"
+#include "run/loose.hpp"
 #include "run/route.hpp"
 #include "run/sync_target.hpp"
 #include "run/verification.hpp"
@@ -48,7 +49,13 @@ FinishOutcome complete_database(Context& context, control::ServiceState const& s
         store.advance(lease, Event::complete, Phase::database_live);
         store.set_hold(lease, hold);
     });
-    executor.alone("drop", [&](model::Step const&) {
+    executor.alone("drain", [&](model::Step const&) { finish_loose_keys(context, service, session, steps.session()); });
+    executor.alone("drop", [&](model::Step const& step) {
+        if (step.id == "drop:reference") {
+            drop_slot(context, session, database.reference_name());
+            sync::forget(steps.session(), database.reference_name());
+            return;
+        }
         drop_slot(context, steps.session(), database.back_name());
         sync::forget(session, database.back_name());
     });

@@ -8,6 +8,7 @@
 #include "catalog/foundation.hpp"
 #include "catalog/reader.hpp"
 #include "plan/database.hpp"
+#include "run/crossings.hpp"
 #include "run/move_parts.hpp"
 
 namespace pgcarve::run {
@@ -56,12 +57,7 @@ void DatabaseHop::read_catalogs() {
     other_catalog = catalog::read_catalog(other());
 }
 
-std::vector<model::SeveredKey> DatabaseHop::severed() const {
-    std::vector<model::SeveredKey> keys;
-    for (auto const& decided : decided_keys(context, request.service, *state.setup, shared_catalog))
-        keys.push_back(decided.key);
-    return keys;
-}
+std::vector<model::SeveredKey> DatabaseHop::severed() { return severance(context, shared, state, shared_catalog).keys; }
 
 StreamLag DatabaseHop::measure() {
     if (control::Store{shared}.lease_holder(request.service))

@@ -53,7 +53,7 @@ struct DatabaseHop {
 
     void read_catalogs();
     [[nodiscard]] DatabaseView view() { return {state, shared, other(), shared_catalog, other_catalog}; }
-    [[nodiscard]] std::vector<model::SeveredKey> severed() const;
+    [[nodiscard]] std::vector<model::SeveredKey> severed();
 
     // How far the new side is behind: from the sync that runs; when none does, by taking the lease and streaming in its place
     // until a marker comes through at once. Throws "not-in-step" (exit 3).

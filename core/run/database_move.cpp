@@ -11,6 +11,7 @@
 #include "run/executor.hpp"
 #include "run/facts.hpp"
 #include "run/fence_check.hpp"
+#include "run/loose.hpp"
 #include "run/move_parts.hpp"
 #include "run/pool_pause.hpp"
 
@@ -133,6 +134,7 @@ private:
             run_move_hook(context_, request_.event, request_.service, hop_.to());
             resume_clients();
         });
+        executor.alone("drain", [&](model::Step const&) { finish_loose_keys(context_, request_.service, hop_.shared, hop_.other()); });
         executor.alone("prove-again", [&](model::Step const& step) { prove_again(step); });
         executor.alone("drop", [&](model::Step const&) {
             drop_slot(context_, hop_.old_side(), hop_.forth.name);

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "catalog/reader.hpp"
+#include "run/crossings.hpp"
 #include "run/doctor_parts.hpp"
 
 namespace pgcarve::run {
@@ -112,7 +113,7 @@ model::DoctorReport examine(Context& context, std::optional<std::string> const& 
                              .ownership = {},
                              .cases = {},
                              .report = std::move(report)};
-    exam.ownership = plan::resolve(context.map, exam.catalog);
+    exam.ownership = plan::resolve(context.map, exam.catalog, severed_keys(session));
     for (auto const* const one : asked)
         exam.cases.push_back(doctor::case_of(exam, *one));
     doctor::check_control(exam);
@@ -124,6 +125,7 @@ model::DoctorReport examine(Context& context, std::optional<std::string> const& 
         doctor::check_tables(exam, one);
         doctor::check_service_role(exam, one);
         doctor::check_activity(exam, one);
+        doctor::check_streams(exam, one);
     }
     return std::move(exam.report);
 }

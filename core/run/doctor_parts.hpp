@@ -63,6 +63,8 @@ void check_service_role(Examination& exam, Case const& one);
 // The boundary map, keys, indexes, shapes, what lies in the target's place, size.
 void check_boundary(Examination& exam);
 void check_tables(Examination& exam, Case const& one);
+// Both servers of a database hop, for a service that has one.
+void check_streams(Examination& exam, Case const& one);
 // Transactions that a switch would wait for.
 void check_activity(Examination& exam, Case const& one);
 // Half-done verbs, drift, leftovers, findings.

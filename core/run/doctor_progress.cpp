@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "control/migrations.hpp"
+#include "plan/loose.hpp"
 #include "run/doctor_parts.hpp"
 #include "run/facts.hpp"
 #include "run/route.hpp"
@@ -166,13 +167,31 @@ void open_findings(Examination& exam, Case const& one) {
     });
 }
 
+// Those that note deletes on behalf of services which live in databases of their own.
+std::set<std::pair<QName, std::string>> loose_triggers(Examination& exam) {
+    std::set<std::pair<QName, std::string>> wanted;
+    for (auto const& state : control::Store{exam.session}.services()) {
+        if (!state.setup || !state.setup->database)
+            continue;
+        auto const keys = plan::loose_keys(*state.setup, state.setup->database->severed);
+        for (auto const& machinery : plan::loose_parents(state.name, keys, false, exam.catalog, true)) {
+            for (auto const& trigger : machinery.triggers)
+                wanted.emplace(trigger.table, trigger.name);
+        }
+    }
+    return wanted;
+}
+
 void leftovers(Examination& exam, Case const& one) {
     if (!one.planned() || one.attempt_open)
         return;
     exam.check("leftover", one.service->name, "nothing of pgcarve's is left on its tables", [&] {
         std::map<QName, std::vector<Left>> by_table;
-        for (auto& left : triggers_of_ours(exam.session, one.tables))
-            by_table[left.table].push_back(std::move(left));
+        auto const wanted = exam.control_readable ? loose_triggers(exam) : std::set<std::pair<QName, std::string>>{};
+        for (auto& left : triggers_of_ours(exam.session, one.tables)) {
+            if (!wanted.contains({left.table, left.trigger}))
+                by_table[left.table].push_back(std::move(left));
+        }
         for (auto const& [table, all] : by_table) {
             std::vector<std::string> names;
             std::vector<std::string> mend;

@@ -9,6 +9,7 @@
 #include "ddl/carry.hpp"
 #include "mirror/backfill.hpp"
 #include "plan/split.hpp"
+#include "run/crossings.hpp"
 #include "run/executor.hpp"
 #include "run/facts.hpp"
 #include "run/verification.hpp"
@@ -23,8 +24,8 @@ using cutover::Phase;
 
 namespace {
 
-plan::Ownership owned(Context const& context, model::Catalog const& catalog) {
-    auto ownership = plan::resolve(context.map, catalog);
+plan::Ownership owned(Context const& context, pg::Session& session, model::Catalog const& catalog) {
+    auto ownership = plan::resolve(context.map, catalog, severed_keys(session));
     plan::require_valid(ownership);
     return ownership;
 }
@@ -72,7 +73,7 @@ public:
         if (open) {
             plan = open->plan;
         } else {
-            auto const ownership = owned(context_, catalog);
+            auto const ownership = owned(context_, session_, catalog);
             plan = plan::plan_split(context_.map, service, ownership, catalog);
             refuse_if_told(plan, fmt::format("service {} cannot be split as it is", plan.service));
             setup_ = plan::setup_of(context_.map, service, ownership, catalog);
@@ -206,7 +207,7 @@ model::Plan split_plan(Context& context, std::string const& service) {
     auto const& section = context.service(service);
     pg::Session session{context.shared("plan")};
     auto const catalog = catalog::read_catalog(session);
-    return plan::plan_split(context.map, section, owned(context, catalog), catalog);
+    return plan::plan_split(context.map, section, owned(context, session, catalog), catalog);
 }
 
 SplitOutcome split(Context& context, std::string const& service, Confirm const& confirm) {

@@ -6,6 +6,7 @@
 #include "run/database_facts.hpp"
 #include "run/database_lag.hpp"
 #include "run/facts.hpp"
+#include "run/loose.hpp"
 #include "run/route.hpp"
 #include "run/status_parts.hpp"
 
@@ -76,6 +77,7 @@ void show_stream(Context& context, pg::Session& shared, control::ServiceState co
     bool const running = control::Store{shared}.lease_holder(state.name).has_value();
     try {
         auto const way = route(context, state.name, *setup.database, back);
+        status.loose = loose_status(context, shared, state);
         pg::Session other{other_database(context, state.name, "status")};
         auto& source = back ? other : shared;
         auto& target = back ? shared : other;

@@ -4,6 +4,7 @@
 #include "plan/database.hpp"
 #include "plan/database_finish.hpp"
 #include "plan/sync.hpp"
+#include "run/crossings.hpp"
 #include "run/executor.hpp"
 #include "run/facts.hpp"
 #include "run/route.hpp"
@@ -21,13 +22,17 @@ namespace {
 model::Plan plan_now(pg::Session& session, std::string const& service, model::Setup const& setup) {
     auto locks = plan::shared_locks(service, setup, catalog::read_catalog(session));
     std::erase_if(locks, [&](mirrorgen::Machinery const& lock) { return read_installed(session, lock).empty(); });
-    return plan::plan_cancel_sync(service, *setup.database, plan::drop_lock_steps(locks));
+    auto drops = plan::drop_lock_steps(locks);
+    for (auto& step : drop_loose_steps(session, service))
+        drops.push_back(std::move(step));
+    return plan::plan_cancel_sync(service, *setup.database, drops);
 }
 
 // Of the other database: also the slot of a way back that an interrupted cutover had made.
 void drop_target(Context& context, std::string const& service, model::DatabaseSetup const& setup) {
     TargetSteps steps{other_database(context, service, "cancel"), setup.name};
     drop_slot(context, steps.session(), setup.back_name());
+    sync::forget(steps.session(), setup.reference_name());
     steps.undo();
 }
 
@@ -56,7 +61,10 @@ CancelSyncOutcome cancel_sync(Context& context, std::string const& service, Conf
         transaction.commit();
     }
     Executor executor{context, session, lease, std::move(attempt)};
-    executor.alone("drop-slot", [&](model::Step const&) { drop_slot(context, session, setup.name); });
+    executor.alone("drop-slot", [&](model::Step const&) {
+        drop_slot(context, session, setup.name);
+        drop_slot(context, session, setup.reference_name());
+    });
     executor.alone("drop-target", [&](model::Step const&) { drop_target(context, service, setup); });
     executor.run();
     CancelSyncOutcome outcome;

@@ -6,6 +6,8 @@
 
 #include "pg/wake.hpp"
 #include "run/executor.hpp"
+#include "run/loose.hpp"
+#include "run/reference_stream.hpp"
 #include "run/route.hpp"
 #include "run/sync_mend.hpp"
 #include "run/sync_target.hpp"
@@ -130,6 +132,7 @@ private:
                 context_.events.info(fmt::format("service {} is {} now: there is nothing to stream any more", service_, outcome_.phase));
                 return std::nullopt;
             }
+            database_ = state->setup->database.value();
             auto const open = store.open_attempt(service_);
             // A cutover that stopped before its switch leaves the source as it was.
             stream_name_ = state->setup->database->name;
@@ -181,18 +184,24 @@ private:
         if (!apart.left.empty())
             context_.events.warn(fmt::format("{} tables of {} are set aside: `pgcarve sync {} --bring-back TABLE` mends them", apart.left.size(), service_, service_));
         auto const stream = open_stream(context_, way, tables, wake_.get());
+        ReferenceStream const reference{context_, service_, database_};
+        LooseKeys loose{context_, service_};
+        OrphanWatch orphans{context_, service_};
         events_.ready(outcome_.phase);
         auto const end = options_.until_caught_up ? sync::mark(source) : base::Lsn{~std::uint64_t{0}};
+        auto const reference_end = options_.until_caught_up ? sync::mark(session_) : end;
         auto const before = outcome_.transactions;
         WalGuard guard{context_, way, options_};
         bool wanted = false;
         for (int round = 1; !wanted && !outcome_.caught_up && !context_.interrupt.requested(); ++round) {
-            outcome_.caught_up = stream->run_until(end, slice, context_.interrupt);
+            outcome_.caught_up = stream->run_until(end, slice, context_.interrupt) && reference.reached(reference_end);
             pause_ = first_pause;
             outcome_.transactions = before + stream->counts().transactions;
             if (round % slices_in_a_tick == 0 || outcome_.caught_up) {
                 tick(*stream);
                 (void)guard.look(source);
+                loose.drain(session_);
+                orphans.look(session_);
             }
             wanted = lease_->wanted();
             if (guard.drops())
@@ -220,6 +229,7 @@ private:
     pg::Session session_;
     std::unique_ptr<control::Lease> lease_;
     Millis pause_ = first_pause;
+    model::DatabaseSetup database_;
     std::string stream_name_; // under which the other database keeps its record
 };
 

@@ -7,11 +7,15 @@
 #include "ddl/target.hpp"
 #include "mirror/throttle.hpp"
 #include "pg/wake.hpp"
+#include "plan/crossings.hpp"
 #include "plan/database.hpp"
 #include "plan/ownership.hpp"
+#include "plan/reference.hpp"
 #include "plan/split.hpp"
 #include "plan/sync.hpp"
+#include "run/crossings.hpp"
 #include "run/executor.hpp"
+#include "run/reference_stream.hpp"
 #include "run/route.hpp"
 #include "run/sync_target.hpp"
 #include "run/wal_guard.hpp"
@@ -48,7 +52,11 @@ long long copied_rows(pg::Session& target, std::string const& stream) {
 // The tables are there by now: what refuses writes to them is made of what they are.
 model::Step locks_step(model::Step step, std::string const& service, model::Setup const& setup, pg::Session& other) {
     step.sql.push_back(plan::record_authority(*setup.database, service, cutover::Authority::shared));
-    for (auto const& lock : plan::other_locks(service, setup, catalog::read_catalog(other))) {
+    auto const there = catalog::read_catalog(other);
+    auto locks = plan::other_locks(service, setup, there);
+    for (auto& lock : plan::reference_locks(*setup.database, there))
+        locks.push_back(std::move(lock));
+    for (auto const& lock : locks) {
         auto const install = mirrorgen::install(lock, true);
         auto const drop = mirrorgen::drop(lock);
         step.sql.insert(step.sql.end(), install.begin(), install.end());
@@ -112,18 +120,23 @@ PlannedSync plan_sync_now(Context& context, std::string const& name, pg::Session
     require_versions(source, target);
     require_logical(source);
     auto const catalog = catalog::read_catalog(source);
+    auto const ownership = plan::resolve(context.map, catalog, severed_keys(source));
     PlannedSync made;
     bool const split = state && state->phase == Phase::schema_live;
     if (split) {
         made.setup = *state->setup;
     } else {
-        auto const ownership = plan::resolve(context.map, catalog);
         plan::require_valid(ownership);
         made.setup = plan::setup_of(context.map, service, ownership, catalog);
     }
-    made.setup.database = plan::database_setup(service, made.setup, split ? cutover::Authority::schema : cutover::Authority::shared);
+    auto& database = made.setup.database;
+    database = plan::database_setup(service, made.setup, split ? cutover::Authority::schema : cutover::Authority::shared);
+    auto const severed = plan::severance(context.map, service, ownership, made.setup, catalog);
+    database->reference = plan::reference_pairs(*database, ownership, severed.keys, catalog);
+    auto all = database->tables;
+    all.insert(all.end(), database->reference.begin(), database->reference.end());
     std::vector<base::Oid> oids;
-    for (auto const& pair : made.setup.database->tables) {
+    for (auto const& pair : all) {
         auto const* const table = catalog.find(pair.source);
         if (table == nullptr)
             throw Error{Exit::needs_decision, "table-gone", fmt::format("table {} is not there any more", pair.source.display()),
@@ -134,7 +147,13 @@ PlannedSync plan_sync_now(Context& context, std::string const& name, pg::Session
     auto const there = catalog::read_catalog(target);
     auto const foundation_there = catalog::read_foundation_like(target, foundation);
     made.plan = plan::plan_sync(service, *made.setup.database, {catalog, foundation, there, foundation_there});
-    for (auto const& pair : made.setup.database->tables) {
+    made.plan.crossings = plan::database_crossings(context.map, service, ownership, made.setup, catalog);
+    for (auto const& key : severed.kept)
+        made.plan.notices.push_back({true, key, "is to be kept, and two databases cannot hold a foreign key", "decide for loose, replicate or drop"});
+    for (auto const& key : severed.undecided)
+        made.plan.notices.push_back({false, key, "is undecided, which keeps the cutover's gate closed",
+                                     fmt::format("[service.{}.foreign_keys]  \"{}\" = \"loose\"  # or replicate, drop", name, key)});
+    for (auto const& pair : all) {
         if (there.find(pair.target) != nullptr && !target.one(ddl::is_empty_statement(pair.target)).boolean("empty"))
             made.plan.notices.push_back({true, pair.target.display(), "holds rows in the other database already",
                                          fmt::format("empty it if they are of no use: TRUNCATE {};", pair.target.quoted())});
@@ -162,7 +181,9 @@ void set_up_sync(Context& context, std::string const& service, SyncOptions const
             setup = plan_sync_now(context, service, session, target, store.service(service)).setup;
         }
     }
-    auto const way = route(context, service, *setup.database, false);
+    auto const own = route(context, service, *setup.database, false);
+    auto const reference = reference_route(context, service, *setup.database);
+    auto const way = [&](model::Step const& step) -> Route const& { return step.id.ends_with(":reference") ? reference : own; };
     pg::WakeFd const wake{context.interrupt};
     Work const work{context, session, options, events, outcome, wake.get()};
     Executor executor{context, session, lease, std::move(attempt)};
@@ -170,15 +191,15 @@ void set_up_sync(Context& context, std::string const& service, SyncOptions const
         store.advance(lease, Event::sync, phase);
         store.save_setup(lease, setup);
     });
-    executor.alone("slot", [&](model::Step const&) { make_slot(context, way, session); });
-    executor.alone("position", [&](model::Step const&) { work.set_position(way); });
+    executor.alone("slot", [&](model::Step const& step) { make_slot(context, way(step), session); });
+    executor.alone("position", [&](model::Step const& step) { work.set_position(way(step)); });
     executor.alone("target", [&](model::Step const& step) {
         context.events.info(step.id);
-        TargetSteps steps{way.target("sync"), way.name};
+        TargetSteps steps{own.target("sync"), own.name};
         auto const guard = context.interrupt.on_request([&steps] { steps.cancel(); });
         steps.run(step.id == "target:locks" ? locks_step(step, service, setup, steps.session()) : step, announce_wait(context, step.id));
     });
-    executor.alone("copy", [&](model::Step const&) { work.copy(way); });
+    executor.alone("copy", [&](model::Step const& step) { work.copy(way(step)); });
     executor.inside("phase:syncing", [&](model::Step const&) { store.advance(lease, Event::copied, Phase::copying); });
     executor.run();
     executor.finish({{"rows", outcome.rows}});

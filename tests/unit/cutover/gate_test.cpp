@@ -24,6 +24,7 @@ GateFacts good() {
     f.unresolved_findings = 0;
     f.drift.emplace();
     f.undecided_crossings.emplace();
+    f.orphans.emplace();
     f.unreadable_sequences.emplace();
     f.role_lacks.emplace();
     f.reverse_lacks.emplace();
@@ -74,6 +75,7 @@ TEST(Gate, EachConditionClosesItAlone) {
         {"findings", [](GateFacts& f) { f.unresolved_findings = 1; }},
         {"schema", [](GateFacts& f) { f.drift = std::vector<std::string>{"column x was added"}; }},
         {"crossings", [](GateFacts& f) { f.undecided_crossings = std::vector<std::string>{"a -> b"}; }},
+        {"orphans", [](GateFacts& f) { f.orphans = std::vector<std::string>{"3 row(s) of a -> b"}; }},
         {"sequences", [](GateFacts& f) { f.unreadable_sequences = std::vector<std::string>{"s"}; }},
         {"role", [](GateFacts& f) { f.role_lacks = std::vector<std::string>{"INSERT"}; }},
         {"reverse", [](GateFacts& f) { f.reverse_lacks = std::vector<std::string>{"no function"}; }},

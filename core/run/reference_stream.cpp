@@ -1,0 +1,98 @@
+#include "run/reference_stream.hpp"
+
+#include <atomic>
+#include <exception>
+#include <mutex>
+#include <thread>
+
+#include <fmt/format.h>
+
+#include "pg/wake.hpp"
+#include "sync/stream.hpp"
+
+namespace pgcarve::run {
+
+using base::Error;
+using base::Millis;
+
+namespace {
+
+constexpr Millis slice{200};
+constexpr Millis pause{2'000};
+
+bool passing(Error const& e) { return e.exit() == base::Exit::unavailable; }
+
+} // namespace
+
+Route reference_route(Context const& context, std::string const& service, model::DatabaseSetup const& setup) {
+    auto made = route(context, service, setup, false);
+    made.name = setup.reference_name();
+    made.tables = setup.reference;
+    return made;
+}
+
+struct ReferenceStream::Impl {
+    Context& context;
+    Route way;
+    pg::WakeFd wake;
+    std::atomic<bool> stop{false};
+    std::atomic<std::uint64_t> passed{0};
+    mutable std::mutex mutex;
+    std::exception_ptr broken;
+    std::thread thread;
+
+    Impl(Context& given, Route route) : context{given}, way{std::move(route)}, wake{given.interrupt}, thread{[this] { run(); }} {}
+    ~Impl() {
+        stop = true;
+        thread.join();
+    }
+
+    [[nodiscard]] bool over() const { return stop || context.interrupt.requested(); }
+
+    void run() {
+        while (!over()) {
+            try {
+                follow();
+            } catch (Error const& e) {
+                if (over())
+                    return;
+                context.events.warn(fmt::format("reference tables: {}{}", e.message(), passing(e) ? "; trying again" : "; they are not fed until `sync` is started again"));
+                if (!passing(e)) {
+                    std::lock_guard const lock{mutex};
+                    broken = std::current_exception();
+                    return;
+                }
+                for (auto left = pause; left.count() > 0 && !over(); left -= slice)
+                    context.interrupt.wait_for(slice);
+            }
+        }
+    }
+
+    void follow() {
+        pg::Session source{way.source("reference")};
+        auto const tables = read_mapping(way, source);
+        auto const stream = open_stream(context, way, tables, wake.get());
+        while (!over()) {
+            stream->run_until(base::Lsn{~std::uint64_t{0}}, slice, context.interrupt);
+            passed = std::max(stream->applied().value, passed.load());
+        }
+        stream->stop();
+    }
+};
+
+ReferenceStream::ReferenceStream(Context& context, std::string const& service, model::DatabaseSetup const& setup) {
+    if (!setup.reference.empty())
+        impl_ = std::make_unique<Impl>(context, reference_route(context, service, setup));
+}
+ReferenceStream::~ReferenceStream() = default;
+
+bool ReferenceStream::reached(base::Lsn until) const {
+    if (!impl_)
+        return true;
+    std::lock_guard const lock{impl_->mutex};
+    if (impl_->broken)
+        std::rethrow_exception(impl_->broken);
+    return impl_->passed >= until.value;
+}
+
+} // namespace pgcarve::run
