@@ -293,6 +293,8 @@ struct Copy::Impl {
             pg::Bulk target{settings.target};
             target.run(passes_locks);
             auto const guard = interrupt.on_request([&] { source.cancel(); target.cancel(); });
+            // One range at least, however long the connections took.
+            auto end = Clock::time_point::max();
             for (bool more = true; more;) {
                 interrupt.check();
                 {
@@ -300,7 +302,7 @@ struct Copy::Impl {
                     if (error)
                         return;
                 }
-                copy_one(source, target, interrupt, until, more);
+                copy_one(source, target, interrupt, std::exchange(end, until), more);
                 std::lock_guard const lock{mutex};
                 events.after_range();
                 report(events);
