@@ -68,11 +68,13 @@ void prove_stream(Context& context, Route const& way, pg::Session& source, int w
     bool const arrived = stream->run_until(sync::mark(source), comes_within, context.interrupt);
     context.interrupt.check();
     stream->stop();
+    if (!arrived)
+        throw Error{Exit::unavailable, "reverse-not-proven",
+                    fmt::format("the stream {} was not read to its end within {}", way.name, base::format_duration(comes_within)),
+                    "nothing was changed; the server is busy: run the same command again at a quieter time"};
     Error error{Exit::needs_decision, "reverse-not-proven", fmt::format("the stream {} does not bring what is written", way.name),
                 fmt::format("nothing was changed; `pgcarve doctor {}` shows what is wrong with the other direction", way.service)};
-    bool lacks = !arrived;
-    if (!arrived)
-        error.with(fmt::format("the slot was not read to its end within {}", base::format_duration(comes_within)));
+    bool lacks = false;
     for (auto const table : written) {
         if (came.contains(table))
             continue;
