@@ -65,7 +65,7 @@ protected:
 };
 
 TEST_F(CrossingsTest, EveryKeyNeedsADecision) {
-    carving_.refuses(0, "sync shop --yes --dry-run --format json", {"orders.customer -> customers", "\"undecided\"", "invoices.order_id -> orders"});
+    carving_.refuses(0, "sync shop --dry-run --format json", {"orders.customer -> customers", "\"undecided\"", "invoices.order_id -> orders"});
     carving_.configure(services("\"orders.customer -> customers\" = \"keep\"\n"));
     carving_.refuses(5, "sync shop --yes", {"orders.customer -> customers", "two databases cannot hold a foreign key"});
     carving_.configure(services(""));
