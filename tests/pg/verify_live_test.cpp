@@ -51,7 +51,7 @@ protected:
         admin.query(Sql{"SELECT pg_drop_replication_slot("}.bind(pair->name).add(")"));
         pg::Replication replication{{.dsn = source_server().dsn(pair->source_database), .purpose = "test"}};
         auto const slot = replication.create_slot(pair->name);
-        sync::set_position(pair->target, pair->name, slot.consistent_point, "test");
+        sync::set_position(pair->target, pair->name, slot.consistent_point, replication.identify().system_id);
         pair->run(fmt::format("INSERT INTO item SELECT n, 'item ' || n, n / 7.0, now() FROM generate_series(1, {0}) AS n;"
                               "INSERT INTO word SELECT 'word ' || n, n FROM generate_series(1, {0}) AS n;"
                               "INSERT INTO part SELECT n % 10, n, 'part' FROM generate_series(1, {0}) AS n",
