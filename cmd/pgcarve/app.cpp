@@ -90,7 +90,8 @@ int tell(Terminal& terminal, bool json, base::Error const& error) {
 // What ended a verb, as an error to show. An error that an interrupt brought about (a cancelled query) is
 // told as the interrupt; a bug or a decision stays what it is.
 base::Error ending(base::Error const& error, base::Interrupt const& interrupt) {
-    bool const stays = error.exit() == base::Exit::bug || error.exit() == base::Exit::needs_decision;
+    bool const cancelled = error.code() == "sql-57014"; // what the request did to a statement
+    bool const stays = error.exit() == base::Exit::bug || (error.exit() == base::Exit::needs_decision && !cancelled);
     if (!interrupt.requested() || stays || error.code() == "interrupted")
         return error;
     base::Error told{base::Exit::unavailable, "interrupted", "stopped by " + interrupt.reason(),
