@@ -256,13 +256,14 @@ private:
         if (script.wrapped)
             trace_->ask("BEGIN");
         bool failed = false;
+        bool const begins = !script.statements.empty() && is_transaction(script.statements[0]); // nothing is committed before it
         for (auto const& statement : script.statements) {
             interrupt_.check();
             Observed seen{.file = index, .span = statement.span};
             if (!failed && !is_psql(statement)) {
                 auto ran = observe(file, statement, seen);
                 if (!ran.ok && mend_role(ran)) {
-                    if (script.wrapped)
+                    if (script.wrapped || (begins && trace_->state() == pg::Trace::State::failed))
                         return false;
                     ran = observe(file, statement, seen);
                 }
