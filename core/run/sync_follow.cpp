@@ -52,6 +52,8 @@ public:
             } catch (Error const& e) {
                 if (options_.until_caught_up && context_.interrupt.requested())
                     throw;
+                if (e.code() == "interrupted")
+                    continue; // stopped while it waited for another verb: a clean end like any other
                 if (!passing(e))
                     fail(e);
                 context_.events.warn(fmt::format("{}: trying again in {}s", e.message(), pause_.count() / 1000));
