@@ -49,6 +49,10 @@ TEST(DatabaseMove, RolloutRollbackRollout) {
     EXPECT_FALSE(stream.ended()) << stream.text("err");
     one.stop();
     two.stop();
+    EXPECT_TRUE(test::wait_until([&] {
+        auto const told = stream.text("err");
+        return told.rfind("the stream runs") > told.rfind("waits for it");
+    }));
     stream.signal(SIGTERM);
     EXPECT_EQ(stream.wait().exit, 0) << stream.text("err");
     carving.expect(0, "sync shop --yes --until-caught-up");
