@@ -277,7 +277,7 @@ TEST_F(Live, RepairMendsWhatDiffersAndLeavesTheRestToTheStream) {
         events.statement = [&](verify::RepairStatement const& statement) { statements.push_back(statement.sql); };
         (void)run::plan_across_repair(context, route, *mapping, route.tables, events);
         EXPECT_GE(statements.size(), 7U);
-        EXPECT_TRUE(std::ranges::count(statements, "DELETE FROM \"service\".\"item\" AS x WHERE x.\"id\" OPERATOR(\"pg_catalog\".\"=\") '-1'::bigint;") == 1)
+        EXPECT_TRUE(std::ranges::count(statements, "DELETE FROM \"service\".\"item\" AS x WHERE x.\"id\" OPERATOR(\"pg_catalog\".=) '-1'::bigint;") == 1)
             << fmt::format("{}", fmt::join(statements, "\n"));
         auto const report = run::repair_across(context, route, *mapping, route.tables, {});
         EXPECT_EQ(report.remaining(), 0);
