@@ -102,6 +102,8 @@ protected:
             thread.join();
         threads.clear();
         done = false;
+        // They did not wait for the disk, and the stream sends what is flushed: a commit that waits flushes theirs.
+        pair->run("SELECT pg_catalog.pg_logical_emit_message(true, 'test', '')");
     }
 
     // What a `sync` does: it applies until stopped.

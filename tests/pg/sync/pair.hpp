@@ -153,9 +153,7 @@ public:
             }
         }
     }
-    // With what was committed without waiting for the disk: a transaction of ours that does wait flushes it.
     [[nodiscard]] base::Lsn now() {
-        source.run("SELECT pg_catalog.pg_logical_emit_message(true, 'test', '')");
         return base::Lsn::parse(source.one(sql::Sql{"SELECT pg_catalog.pg_current_wal_flush_lsn()"}).text(0)).value();
     }
     [[nodiscard]] base::Lsn confirmed() {
