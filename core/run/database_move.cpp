@@ -79,6 +79,7 @@ private:
         auto const lag = hop_.measure();
         cutover::GateFacts facts;
         result_.gate = judge_database(context_, hop_.view(), lag, hop_.rollback, request_.overrides, &facts);
+        context_.interrupt.check(); // a gate that was judged in a hurry says nothing
         if (facts.predicted_write_block)
             result_.predicted_write_block_ms = static_cast<double>(facts.predicted_write_block->count());
         if (!result_.gate.open())
