@@ -20,6 +20,7 @@ using Key = std::vector<std::string>; // one value per key column, as text
 namespace {
 
 constexpr long long first_chunk_rows = 500;
+constexpr long long min_chunk_rows = 100;    // fewer only make room for locks: below it a commit's own cost is what takes the time
 constexpr long long max_chunk_rows = 50'000; // bounds what one kill loses and how long a row lock is held
 constexpr Millis chunk_lock_timeout{200};    // deadlock_timeout is a second: we lose, the application does not
 constexpr Millis throttle_pause{1000};
@@ -141,7 +142,7 @@ private:
     void adapt(Millis took) {
         auto const ratio = static_cast<double>(throttle_.chunk_time.count()) / static_cast<double>(std::max<long long>(took.count(), 1));
         auto const wanted = static_cast<double>(chunk_rows_) * std::clamp(ratio, 0.5, 2.0);
-        chunk_rows_ = std::clamp(static_cast<long long>(wanted), 1LL, max_chunk_rows);
+        chunk_rows_ = std::clamp(static_cast<long long>(wanted), std::min(chunk_rows_, min_chunk_rows), max_chunk_rows);
     }
 
     [[nodiscard]] std::string const& type_of(std::string const& name) const {

@@ -246,6 +246,7 @@ TEST(BadDaysOfTheServer, StoppedDuringTheBackfill) {
     EXPECT_EQ(lost.exit, 4) << lost.err;
     EXPECT_NE(lost.err.find("hint"), std::string::npos) << lost.err;
     own.start();
+    carving.configure(services);
     carving.expect(0, "split shop --yes");
     auto session = carving.connect();
     EXPECT_EQ(Carving::differing(session, {"orders", "lines", "events"}, "shop"), "");

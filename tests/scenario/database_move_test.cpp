@@ -352,8 +352,6 @@ TEST(DatabaseMove, OpenWritersAndStopRequests) {
     Client client{hop.sides(), 1};
     client.more(3);
     for (int const wait : {150, 400, 650, 900}) {
-        // On a busy machine the stream may be too far behind just now, which is not what is asked here.
-        EXPECT_TRUE(test::wait_until([&] { return hop.carving().run(cutover + " --dry-run").exit == 0; }));
         test::Process move{hop.carving().command(cutover)};
         std::this_thread::sleep_for(std::chrono::milliseconds{wait});
         move.signal(SIGTERM);

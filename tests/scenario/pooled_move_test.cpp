@@ -144,11 +144,12 @@ TEST_F(PooledMove, ThereAndBackWithoutAnError) {
 
 TEST_F(PooledMove, ThePoolRunsAgainAfterAFailureOrAKill) {
     // A transaction through the pool that goes on for longer than writers may wait.
-    test::Process slow{bouncer_->client("SELECT pg_sleep(4)")};
-    EXPECT_TRUE(test::wait_until([&] { return carving_->value("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(4)%' AND pid <> pg_backend_pid()") == "1"; }));
+    test::Process slow{bouncer_->client("SELECT pg_sleep(900)")};
+    EXPECT_TRUE(test::wait_until([&] { return carving_->value("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(900)%' AND pid <> pg_backend_pid()") == "1"; }));
     carving_->refuses(4, std::string{"cutover shop --yes"} + test::agreed, {"pool-not-paused"});
     EXPECT_FALSE(bouncer_->paused());
-    EXPECT_EQ(slow.wait().exit, 0);
+    carving_->sql("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(900)%' AND pid <> pg_backend_pid()");
+    EXPECT_NE(slow.wait().exit, 0);
     auto const killed = carving_->run(std::string{"cutover shop --yes"} + test::agreed, "cutover/switch/closed");
     EXPECT_EQ(killed.exit, 128 + SIGKILL);
     EXPECT_TRUE(bouncer_->paused());

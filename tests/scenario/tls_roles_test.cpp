@@ -86,12 +86,12 @@ protected:
             throw std::runtime_error{"mkdtemp failed"};
         home_ = name;
         // docs/roles.md, "The database hop"
-        shared_.sql(fmt::format("CREATE ROLE monolith_owner NOLOGIN; CREATE ROLE app LOGIN; CREATE ROLE pgcarve_admin LOGIN REPLICATION PASSWORD 'here''s \\:one';"
+        shared_.sql(fmt::format("CREATE ROLE monolith_owner NOLOGIN; CREATE ROLE app LOGIN; CREATE ROLE shop_app LOGIN; CREATE ROLE pgcarve_admin LOGIN REPLICATION PASSWORD 'here''s \\:one';"
                                 "GRANT monolith_owner, pg_read_all_stats TO pgcarve_admin; GRANT CREATE ON DATABASE {} TO pgcarve_admin;"
                                 "REVOKE ALL ON SCHEMA public FROM PUBLIC; GRANT USAGE ON SCHEMA public TO app; GRANT USAGE, CREATE ON SCHEMA public TO monolith_owner",
                                 shared_.database()));
         other_.sql(fmt::format("CREATE ROLE shop_app LOGIN; CREATE ROLE pgcarve_admin LOGIN REPLICATION PASSWORD 'there'; GRANT CREATE ON DATABASE {} TO pgcarve_admin;"
-                               "GRANT pg_read_all_stats TO pgcarve_admin; REVOKE ALL ON SCHEMA public FROM PUBLIC",
+                               "GRANT pg_read_all_stats TO pgcarve_admin; REVOKE ALL ON SCHEMA public FROM PUBLIC; GRANT USAGE, CREATE ON SCHEMA public TO pgcarve_admin",
                                other_.database()));
         shared_.sql("SET ROLE monolith_owner; CREATE TYPE public.mood AS ENUM ('open', 'done');"
                     "CREATE TABLE public.people (id int PRIMARY KEY, name text);"
@@ -196,7 +196,9 @@ TEST_F(TlsRolesTest, AMissingRightIsNamed) {
     EXPECT_EQ(shared_.value("SELECT count(*) FROM pg_replication_slots"), "0");
     other_.sql("GRANT CREATE ON DATABASE " + other_.database() + " TO pgcarve_admin");
     shared_.sql("REVOKE CREATE ON DATABASE " + shared_.database() + " FROM pgcarve_admin");
-    names("sync shop --yes", "GRANT CREATE ON DATABASE");
+    names("doctor shop", "GRANT CREATE ON DATABASE");
+    names("sync shop --yes", "permission denied for database");
+    EXPECT_EQ(shared_.value("SELECT count(*) FROM pg_replication_slots"), "0");
     shared_.sql("GRANT CREATE ON DATABASE " + shared_.database() + " TO pgcarve_admin");
     std::ofstream{home_ / "passwords"} << fmt::format("{}:5432:*:pgcarve_admin:here's \\\\\\:one\n{}:5432:*:pgcarve_admin:wrong\n", shared_.host(), other_.host());
     names("doctor shop", "password authentication failed");
