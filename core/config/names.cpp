@@ -272,6 +272,20 @@ std::variant<model::ForeignKeyDecision, BadName> parse_foreign_key(std::string_v
     return key;
 }
 
+std::string toml_key(std::string_view text) {
+    if (text.find_first_of("\"\\") == std::string_view::npos)
+        return fmt::format("\"{}\"", text);
+    if (text.find('\'') == std::string_view::npos)
+        return fmt::format("'{}'", text);
+    std::string escaped = "\"";
+    for (char const c : text) {
+        if (c == '"' || c == '\\')
+            escaped += '\\';
+        escaped += c;
+    }
+    return escaped + '"';
+}
+
 bool holds_secret(std::string_view dsn) {
     for (std::string_view const scheme : {"postgresql://", "postgres://"}) {
         if (dsn.starts_with(scheme))

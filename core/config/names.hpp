@@ -26,6 +26,9 @@ struct BadName {
 [[nodiscard]] std::variant<model::ForeignKeyDecision, BadName>
 parse_foreign_key(std::string_view text, std::string const& shared_schema);
 
+// A key as TOML wants it: in quotes of the kind that the text leaves free.
+[[nodiscard]] std::string toml_key(std::string_view text);
+
 // A password or another secret stands in a libpq connection string (key=value or URI).
 [[nodiscard]] bool holds_secret(std::string_view dsn);
 

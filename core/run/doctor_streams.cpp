@@ -163,7 +163,10 @@ void check_plan(Examination& exam, Case const& one) {
         return;
     exam.check("sync-refused", one.service->name, "nothing stands in the way of a sync", [&] {
         try {
-            for (auto const& notice : sync_plan(exam.context, one.service->name).notices)
+            for (auto const& notice : sync_plan(exam.context, one.service->name).notices) {
+                bool const told = std::ranges::any_of(exam.report.findings, [&](model::DoctorFinding const& f) { return f.id == "table-key" && f.object == notice.object; });
+                if (notice.refuses && told) // with the statements that mend it
+                    continue;
                 exam.add({.level = notice.refuses ? DoctorLevel::problem : DoctorLevel::advice,
                           .id = "sync-refused",
                           .object = notice.object,
@@ -172,6 +175,7 @@ void check_plan(Examination& exam, Case const& one) {
                           .wanted = {},
                           .sql = {},
                           .hint = notice.hint});
+            }
         } catch (base::Error const& e) {
             if (e.code() == "config") // told with the boundary map
                 return;

@@ -61,7 +61,7 @@ std::set<std::string> column(pg::Rows const& rows, char const* name) {
 long long waiting(pg::Session& session, std::string const& service) {
     if (!session.one(Sql{"SELECT to_regclass('pgcarve.loose_queue') IS NOT NULL AS there"}).boolean("there"))
         return 0;
-    return session.one(Sql{"SELECT count(*) AS n FROM pgcarve.loose_queue WHERE service = "}.bind(service)).integer("n");
+    return session.one(Sql{"SELECT count(*) AS n FROM pgcarve.loose_queue WHERE problem IS NULL AND service = "}.bind(service)).integer("n");
 }
 
 // The entries of one referenced key at one server.

@@ -75,6 +75,8 @@ private:
         }
         if (!state.setup) {
             status.next = fmt::format("pgcarve plan {0}, then pgcarve split {0}", state.name);
+            if (section != nullptr && section->database)
+                status.next += fmt::format("; or pgcarve sync {}, straight to its own database", state.name);
             return status;
         }
         status.hop = "schema";

@@ -4,6 +4,7 @@
 
 #include "catalog/foundation.hpp"
 #include "catalog/reader.hpp"
+#include "config/names.hpp"
 #include "ddl/target.hpp"
 #include "mirror/throttle.hpp"
 #include "pg/wake.hpp"
@@ -152,7 +153,7 @@ PlannedSync plan_sync_now(Context& context, std::string const& name, pg::Session
         made.plan.notices.push_back({true, key, "is to be kept, and two databases cannot hold a foreign key", "decide for loose, replicate or drop"});
     for (auto const& key : severed.undecided)
         made.plan.notices.push_back({false, key, "is undecided, which keeps the cutover's gate closed",
-                                     fmt::format("[service.{}.foreign_keys]  \"{}\" = \"loose\"  # or replicate, drop", name, key)});
+                                     fmt::format("[service.{}.foreign_keys]  {} = \"loose\"  # or replicate, drop", name, config::toml_key(key))});
     for (auto const& pair : all) {
         if (there.find(pair.target) != nullptr && !target.one(ddl::is_empty_statement(pair.target)).boolean("empty"))
             made.plan.notices.push_back({true, pair.target.display(), "holds rows in the other database already",

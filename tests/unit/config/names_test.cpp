@@ -186,6 +186,12 @@ RC_GTEST_PROP(ForeignKey, AnyNamesCanBeQuoted, ()) {
     RC_ASSERT(by_name.constraint == column);
 }
 
+TEST(TomlKey, TakesTheQuotesThatAreFree) {
+    EXPECT_EQ(config::toml_key("orders.person -> people"), "\"orders.person -> people\"");
+    EXPECT_EQ(config::toml_key("\"Order Items\".person -> people"), "'\"Order Items\".person -> people'");
+    EXPECT_EQ(config::toml_key("\"it's\".a\\b -> p"), "\"\\\"it's\\\".a\\\\b -> p\"");
+}
+
 TEST(Secret, IsFoundInEveryFormOfConnectionString) {
     for (auto const* dsn :
          {"password=x", "host=h password = x", "host='a b' password='x y'", "postgresql://u:pw@h/db",
