@@ -3,105 +3,14 @@
 // Method: a live mirror made by the real binary; every kind of DDL is run against tables of its own,
 // the application writes, both sides are compared column by column. Lint judges the same text with the state file that
 // `pgcarve status --format json` printed.
-#include <map>
-
-#include "lint/lint.hpp"
-#include "scenario/carving.hpp"
+#include "scenario/ddl_cases.hpp"
 
 namespace {
 
 using namespace pgcarve;
 using test::Carving;
 
-test::Server& server() {
-    static test::Server one{{.settings = {"wal_level = logical", "max_replication_slots = 60", "max_wal_senders = 60"}}};
-    return one;
-}
-
-// $S and $T stand for the source and the target, $s for the source's bare name.
-struct Case {
-    std::string name;
-    std::string ddl;
-    std::string write = {};     // instead of the usual writes
-    std::string refused_though = {}; // why lint refuses it although this test breaks nothing
-    std::string columns = "id bigint PRIMARY KEY, name text NOT NULL, qty int CONSTRAINT small CHECK (qty < 1000), note varchar(20), u int UNIQUE";
-    bool partitioned = false;
-};
-
-std::string const writes = "INSERT INTO $S (id, name, qty, u) VALUES (101, 'new', 1, 101); UPDATE $S SET name = 'changed' WHERE id = 2; "
-                           "DELETE FROM $S WHERE id = 3";
-
-std::string filled(std::string text, sql::QName const& source, sql::QName const& target) {
-    std::map<std::string, std::string> const values{{"$S", source.display()}, {"$T", target.display()}, {"$s", source.name}};
-    for (auto const& [mark, value] : values) {
-        for (std::size_t at = 0; (at = text.find(mark, at)) != std::string::npos; at += value.size())
-            text.replace(at, mark.size(), value);
-    }
-    return text;
-}
-
-std::string create(Case const& one, std::string const& table) {
-    auto text = fmt::format("CREATE TABLE public.{0} ({1}){2};\n", table, one.columns, one.partitioned ? " PARTITION BY RANGE (id)" : "");
-    if (one.partitioned)
-        text += fmt::format("CREATE TABLE public.{0}_a PARTITION OF public.{0} FOR VALUES FROM (0) TO (1000);\n", table);
-    return text + fmt::format("INSERT INTO public.{} (id, name, qty, u) SELECT g, 'row ' || g, g, g FROM generate_series(1, 20) AS g;\n", table);
-}
-
-// "" when the statements ran.
-std::string run(std::string const& database, std::string const& sql) {
-    auto session = server().connect(database);
-    try {
-        session.run(sql);
-    } catch (base::Error const& error) {
-        return std::string{error.what()}.substr(0, 300);
-    }
-    return {};
-}
-
-std::string rows(std::string const& database, sql::QName const& table) {
-    auto session = server().connect(database);
-    if (Carving::value(session, fmt::format("SELECT to_regclass({})", sql::literal(table.quoted()))) == "NULL")
-        return "no such table";
-    return Carving::value(session, fmt::format("SELECT coalesce(string_agg(to_jsonb(t)::text, E'\\n' ORDER BY to_jsonb(t)::text COLLATE \"C\"), '') FROM {} AS t", table.quoted()));
-}
-
-struct Judged {
-    std::set<std::string> rules;
-    std::string text;
-};
-
-Judged judge(model::SyncState const& state, std::string const& sql, std::string const& schema, std::string const& database = {}) {
-    lint::Input input;
-    input.schema.push_back({"schema.sql", schema});
-    input.files.push_back({"m.sql", sql});
-    input.sync = state;
-    input.database = database;
-    input.options.today = "2026-11-25";
-    Judged judged;
-    auto const report = lint::lint(input);
-    EXPECT_TRUE(report.gaps.empty()) << sql;
-    for (auto const& finding : report.findings) {
-        if (finding.rule[0] != 'S')
-            continue;
-        judged.rules.insert(finding.rule);
-        judged.text += finding.rule + " " + finding.message + "\n";
-    }
-    return judged;
-}
-
-void expect(Case const& one, Judged const& judged, std::string const& broken, std::set<std::string>& proven) {
-    auto const said = judged.text.empty() ? std::string{"lint lets it pass\n"} : judged.text;
-    if (judged.rules.empty())
-        EXPECT_EQ(broken, "") << one.name << ": " << said;
-    else if (one.refused_though.empty())
-        EXPECT_NE(broken, "") << one.name << ": nothing broke, but " << said;
-    else
-        EXPECT_EQ(broken, "") << one.name << ": it does break something, so it need not be excused: " << said;
-    if (!judged.rules.empty() && !broken.empty())
-        proven.insert(judged.rules.begin(), judged.rules.end());
-}
-
-std::vector<Case> const mirrored{
+std::vector<test::DdlCase> const mirrored{
     {"add column", "ALTER TABLE $S ADD COLUMN kind text", "INSERT INTO $S (id, name, kind) VALUES (101, 'n', 'k')"},
     {"add column with a constant", "ALTER TABLE $S ADD COLUMN kind text DEFAULT 'x'"},
     {"add column at the target", "ALTER TABLE $T ADD COLUMN kind text", {}},
@@ -162,15 +71,16 @@ std::vector<Case> const mirrored{
 };
 
 TEST(LintSync, Mirror) {
-    auto const database = server().create_database();
+    auto& server = test::logical_server();
+    auto const database = server.create_database();
     std::string schema;
     std::string tables;
     for (std::size_t i = 0; i < mirrored.size(); ++i) {
-        schema += create(mirrored[i], fmt::format("t{}", i));
+        schema += test::created(mirrored[i], {"public", fmt::format("t{}", i)});
         tables += fmt::format("{}\"t{}\"", i == 0 ? "" : ", ", i);
     }
-    ASSERT_EQ(run(database, schema), "");
-    Carving carving{server(), database, fmt::format("[service.shop]\nschema = \"shop\"\ntables = [{}]\n", tables)};
+    ASSERT_EQ(test::ran(database, schema), "");
+    Carving carving{server, database, fmt::format("[service.shop]\nschema = \"shop\"\ntables = [{}]\n", tables)};
     carving.expect(0, "init --yes");
     carving.expect(0, "split shop --yes");
     auto const state = lint::parse_sync_state(carving.expect(0, "status --format json").out);
@@ -180,23 +90,15 @@ TEST(LintSync, Mirror) {
         auto const& one = mirrored[i];
         sql::QName const source{"public", fmt::format("t{}", i)};
         sql::QName const target{"shop", source.name};
-        auto const ddl = filled(one.ddl, source, target);
-        auto broken = run(database, ddl);
+        auto const ddl = test::filled(one.ddl, source, target);
+        auto broken = test::ran(database, ddl);
         if (broken.empty())
-            broken = run(database, filled(one.write.empty() ? writes : one.write, source, target));
-        if (broken.empty() && rows(database, source) != rows(database, target)) {
-            // A column that only the target has, and that nothing fills, is not a difference of rows.
-            auto const without = one.name == "add column at the target" ? " - 'kind'" : "";
-            auto session = server().connect(database);
-            auto const sum = [&](sql::QName const& table) {
-                if (Carving::value(session, fmt::format("SELECT to_regclass({})", sql::literal(table.quoted()))) == "NULL")
-                    return std::string{"no such table"};
-                return Carving::value(session, fmt::format("SELECT string_agg((to_jsonb(t){})::text, ',' ORDER BY (to_jsonb(t){})::text COLLATE \"C\") FROM {} AS t", without, without, table.quoted()));
-            };
-            if (sum(source) != sum(target))
-                broken = "rows differ";
-        }
-        expect(one, judge(state, ddl, schema), broken, proven);
+            broken = test::ran(database, test::filled(one.write.empty() ? test::usual_writes : one.write, source, target));
+        // A column that only the target has, and that nothing fills, is not a difference of rows.
+        std::string const without = one.name == "add column at the target" ? "kind" : "";
+        if (broken.empty() && test::rows_of(database, source, without) != test::rows_of(database, target, without))
+            broken = "rows differ";
+        test::expect_right(one, test::judge(state, ddl, schema), broken, proven);
     }
     EXPECT_EQ(proven, (std::set<std::string>{"S01", "S02", "S03", "S04", "S05", "S06", "S07", "S09", "S10", "S11", "S12"}));
 }
