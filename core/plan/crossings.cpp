@@ -28,12 +28,12 @@ std::string key_name(model::BoundaryMap const& map, QName const& child, model::C
 
 // The side that holds the decision: the service that owns the child, else the one that is asked about.
 std::optional<model::CrossingDecision> decided(model::BoundaryMap const& map, model::Service const& service, Ownership const& ownership,
-                                               QName const& child, model::Constraint const& key) {
+                                               model::Catalog const& catalog, QName const& child, model::Constraint const& key) {
     auto const* decider = &service;
     if (auto const owner = ownership.owner_of(child); owner && map.service(*owner) != nullptr)
         decider = map.service(*owner);
-    auto const decision = decision_for(*decider, child, key);
-    return decision ? decision : decision_for(service, child, key);
+    auto const decision = decision_for(*decider, catalog, child, key);
+    return decision ? decision : decision_for(service, catalog, child, key);
 }
 
 class Finder {
@@ -71,7 +71,7 @@ private:
         bool const to_mine = mine(key.referenced);
         if (from_mine == to_mine)
             return;
-        auto const decision = decided(map_, service_, ownership_, child.name, key);
+        auto const decision = decided(map_, service_, ownership_, catalog_, child.name, key);
         found_.push_back({"foreign_key", key_name(map_, child.name, key), owner_text(key.referenced),
                           decision ? model::text(*decision) : "undecided",
                           from_mine ? fmt::format("{} of {} refers to it", child.name.display(), service_.name)
@@ -170,8 +170,14 @@ std::vector<Decided> decided_keys(model::BoundaryMap const& map, model::Service 
     for (auto& key : crossing_keys(setup, catalog)) {
         auto known = *key.constraint;
         known.referenced = key.original_parent;
-        auto name = key_name(map, key.original_child, known);
-        auto const decision = decided(map, service, ownership, key.original_child, known);
+        auto const decision = decided(map, service, ownership, catalog, key.original_child, known);
+        // The keys of partitions go by the name of the partitioned table, but for one that is decided by itself.
+        auto child = key.original_child;
+        if (!decided(map, service, ownership, {}, child, known)) {
+            for (auto const* at = catalog.find(child); at != nullptr && at->partition_of; at = catalog.find(child))
+                child = *at->partition_of;
+        }
+        auto name = key_name(map, child, known);
         all.push_back({std::move(key), std::move(name), decision});
     }
     return all;

@@ -145,9 +145,12 @@ private:
                 if (table == nullptr)
                     continue;
                 child_there = true;
-                found = found || std::ranges::any_of(table->constraints, [&](model::Constraint const& c) {
-                            return c.type == 'f' && decision_fits(decision, decision.child, c);
-                        }) || std::ranges::any_of(severed_, [&](model::SeveredKey const& key) { return key.child == child && decision_fits(decision, key); });
+                auto const fits = [&](model::Constraint const& c) { return c.type == 'f' && decision_fits(decision, decision.child, c); };
+                found = found || std::ranges::any_of(catalog_.tables, [&](Table const& t) {
+                            return (&t == table || within(catalog_, t.name, child)) && std::ranges::any_of(t.constraints, fits);
+                        }) || std::ranges::any_of(severed_, [&](model::SeveredKey const& key) {
+                            return (key.child == child || within(catalog_, key.child, child)) && decision_fits(decision, key);
+                        });
             }
             if (!child_there)
                 problem(decision.where, fmt::format("there is no table {}", decision.child.display()));
@@ -157,6 +160,14 @@ private:
     }
 
 public:
+    // Whether `table` is a partition of `root`, at whatever depth.
+    [[nodiscard]] static bool within(Catalog const& catalog, QName const& table, QName const& root) {
+        for (auto const* at = catalog.find(table); at != nullptr && at->partition_of; at = catalog.find(*at->partition_of)) {
+            if (*at->partition_of == root)
+                return true;
+        }
+        return false;
+    }
     [[nodiscard]] static bool decision_fits(model::ForeignKeyDecision const& decision, QName const& child,
                                             model::Constraint const& key) {
         if (decision.child != child)
@@ -205,10 +216,14 @@ void require_valid(Ownership const& ownership) {
     throw std::move(error);
 }
 
-std::optional<model::CrossingDecision> decision_for(Service const& service, QName const& child, model::Constraint const& key) {
-    for (auto const& decision : service.foreign_keys) {
-        if (Resolver::decision_fits(decision, child, key))
-            return decision.decision;
+std::optional<model::CrossingDecision> decision_for(Service const& service, Catalog const& catalog, QName const& child, model::Constraint const& key) {
+    for (std::optional name = child; name;) {
+        for (auto const& decision : service.foreign_keys) {
+            if (Resolver::decision_fits(decision, *name, key))
+                return decision.decision;
+        }
+        auto const* const table = catalog.find(*name);
+        name = table != nullptr ? table->partition_of : std::nullopt;
     }
     return std::nullopt;
 }

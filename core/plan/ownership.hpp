@@ -37,8 +37,9 @@ struct Ownership {
 // Throws Error "config" (exit 2) with every problem as a detail, if there are any.
 void require_valid(Ownership const& ownership);
 
-// The decision taken for a foreign key; nullopt when none was.
-[[nodiscard]] std::optional<model::CrossingDecision> decision_for(model::Service const& service, sql::QName const& child,
-                                                                  model::Constraint const& key);
+// The decision taken for a foreign key; nullopt when none was. One for a partitioned table holds for the keys of its partitions too,
+// unless they have their own.
+[[nodiscard]] std::optional<model::CrossingDecision> decision_for(model::Service const& service, model::Catalog const& catalog,
+                                                                  sql::QName const& child, model::Constraint const& key);
 
 } // namespace pgcarve::plan

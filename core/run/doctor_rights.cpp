@@ -234,7 +234,7 @@ void references(Examination& exam, Case const& one) {
             for (auto const& key : table->constraints) {
                 bool const inside = exam.ownership.owner_of(key.referenced) == one.service->name;
                 if (key.type != 'f' || key.inherited || inside ||
-                    plan::decision_for(*one.service, table->name, key) == model::CrossingDecision::drop)
+                    plan::decision_for(*one.service, exam.catalog, table->name, key) == model::CrossingDecision::drop)
                     continue;
                 auto& columns = wanted[key.referenced];
                 columns.insert(columns.end(), key.referenced_columns.begin(), key.referenced_columns.end());

@@ -96,7 +96,7 @@ void Work::copy(Route const& way) const {
     sync::Copy copy{settings, tables};
     sync::Copy::Events copy_events;
     pg::Session target{way.target("sync")};
-    auto const before = copied_rows(target, way.name); // by earlier runs
+    auto const before = copied_rows(target, way.name) - outcome.rows; // by earlier runs; and what another stream's copy brought counts too
     copy_events.progress = [&](sync::CopyProgress const& progress) {
         outcome.rows = progress.rows - before;
         events.copy(progress);

@@ -1,6 +1,9 @@
 // Goal: every foreign key that a database hop severs is found once under the name that pgcarve.toml knows, with its decision, whichever
 // hop the tables took before; and what is kept of it is kept once.
 // Method: small catalogs built by hand.
+#include <algorithm>
+#include <map>
+
 #include <gtest/gtest.h>
 
 #include "plan/crossings.hpp"
@@ -74,6 +77,37 @@ struct World {
     }
     [[nodiscard]] plan::Severance severed() const { return plan::severance(map, map.services.at("shop"), ownership, setup, catalog); }
 };
+
+TEST(SeveranceTest, ADecisionForAPartitionedTableHoldsForItsPartitions) {
+    World world{false};
+    auto events = table({"public", "events"});
+    events.kind = 'p';
+    world.catalog.tables.push_back(std::move(events));
+    for (std::string const name : {"events_1", "events_2"}) {
+        auto part = table({"public", name});
+        part.partition_of = QName{"public", "events"};
+        part.constraints.push_back(key(name + "_customer", "customer_id", {"public", "customers"}));
+        world.catalog.tables.push_back(std::move(part));
+        world.ownership.owner[{"public", name}] = "shop";
+        world.setup.database->tables.push_back({{"public", name}, {"store", name}, {"id"}, true, true, {}});
+    }
+    world.setup.database->tables.push_back({{"public", "events"}, {"store", "events"}, {"id"}, true, false, {}});
+    world.ownership.owner[{"public", "events"}] = "shop";
+    std::ranges::sort(world.catalog.tables, {}, &model::Table::name);
+    world.decide("invoices", "order_id", "orders", CrossingDecision::drop);
+    world.decide("orders", "customer_id", "customers", CrossingDecision::loose);
+    EXPECT_EQ(world.severed().undecided, (std::vector<std::string>{"events.customer_id -> customers"}));
+    world.decide("events_2", "customer_id", "customers", CrossingDecision::drop);
+    EXPECT_EQ(world.severed().undecided, (std::vector<std::string>{"events.customer_id -> customers"}));
+    world.decide("events", "customer_id", "customers", CrossingDecision::loose);
+    auto const all = world.severed();
+    EXPECT_EQ(all.undecided, std::vector<std::string>{});
+    std::map<std::string, CrossingDecision> decisions;
+    for (auto const& one : all.keys)
+        decisions[one.name] = one.decision;
+    EXPECT_EQ(decisions.at("events_1_customer"), CrossingDecision::loose);
+    EXPECT_EQ(decisions.at("events_2_customer"), CrossingDecision::drop);
+}
 
 TEST(SeveranceTest, WhatIsUndecidedOrKeptIsNamedAsTheConfigurationNamesIt) {
     for (bool const split : {false, true}) {
