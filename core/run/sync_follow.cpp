@@ -1,6 +1,7 @@
 #include "run/sync_follow.hpp"
 
 #include <algorithm>
+#include <optional>
 
 #include <fmt/format.h>
 
@@ -186,7 +187,7 @@ private:
         if (!apart.left.empty())
             context_.events.warn(fmt::format("{} tables of {} are set aside: `pgcarve sync {} --bring-back TABLE` mends them", apart.left.size(), service_, service_));
         auto const stream = open_stream(context_, way, tables, wake_.get());
-        ReferenceStream const reference{context_, service_, database_};
+        std::optional<ReferenceStream> reference{std::in_place, context_, service_, database_};
         LooseKeys loose{context_, service_};
         OrphanWatch orphans{context_, service_};
         events_.ready(outcome_.phase);
@@ -196,7 +197,7 @@ private:
         WalGuard guard{context_, way, options_};
         bool wanted = false;
         for (int round = 1; !wanted && !outcome_.caught_up && !context_.interrupt.requested(); ++round) {
-            outcome_.caught_up = stream->run_until(end, slice, context_.interrupt) && reference.reached(reference_end);
+            outcome_.caught_up = stream->run_until(end, slice, context_.interrupt) && reference->reached(reference_end);
             pause_ = first_pause;
             outcome_.transactions = before + stream->counts().transactions;
             if (round % slices_in_a_tick == 0 || outcome_.caught_up) {
@@ -212,8 +213,10 @@ private:
         stream->stop();
         if (guard.drops() && !outcome_.caught_up)
             guard.drop(source);
-        if (wanted && !outcome_.caught_up)
+        if (wanted && !outcome_.caught_up) {
+            reference.reset(); // its slot, too, is the other verb's to drop
             give_way();
+        }
     }
 
     void tick(sync::Stream const& stream) const {
