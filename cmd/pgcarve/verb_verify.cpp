@@ -23,6 +23,8 @@ struct VerifyOptions {
     std::optional<int> max_load;
     int jobs = 0;
     bool show_values = false;
+    base::Millis resume_within{std::chrono::hours{24}};
+    bool fresh = false;
     base::Millis keep_history{std::chrono::hours{24 * 180}};
     VerifyOutputs outputs;
 };
@@ -73,6 +75,8 @@ base::Exit run_verify(VerifyOptions const& options, Context& context) {
         compare.max_duration = options.max_duration;
         compare.max_active_sessions = options.max_load;
         compare.show_values = options.show_values;
+        compare.resume_within = options.resume_within;
+        compare.fresh = options.fresh;
         verify::CompareEvents events;
         events.progress = [&](verify::CompareProgress const& p) { progress.update(line(service, p)); };
         events.interrupted = [&] { return context.interrupt.requested(); };
@@ -146,6 +150,17 @@ void register_verify(Registry& registry) {
     verb.add_option("--max-load", options->max_load, "wait while more other sessions than this are active")->type_name("N")->check(CLI::NonNegativeNumber);
     verb.add_option("--jobs,-j", options->jobs, "sessions that compare (default: 2 to 4, by this machine's cores)")->type_name("N")->check(CLI::Range(1, 64));
     verb.add_flag("--show-values", options->show_values, "show the values that differ, not only their columns");
+    verb.add_flag("--fresh", options->fresh, "in two databases: neither take up a verification that was broken off nor share one that runs");
+    verb.add_option_function<std::string>(
+            "--resume-within",
+            [options](std::string const& text) {
+                auto const within = base::parse_duration(text);
+                if (!within)
+                    throw CLI::ValidationError{"--resume-within", fmt::format("\"{}\" is no duration such as 90m or 24h", text)};
+                options->resume_within = *within;
+            },
+            "in two databases: what a verification that was broken off has compared counts for this long (default 24h)")
+        ->type_name("DURATION");
     verb.add_option_function<std::string>(
             "--keep-history",
             [options](std::string const& text) {

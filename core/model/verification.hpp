@@ -43,6 +43,7 @@ struct Verification {
     std::string mode = "full"; // full, incremental
     base::Lsn proven_lsn{};
     std::string proven_time; // ISO 8601 with zone
+    std::string oldest_time; // when the first of the rows was compared, where an earlier process did that; empty: none did
     double seconds = 0;
     std::vector<TableVerification> tables;
 

@@ -103,6 +103,8 @@ std::string service_text(model::Verification const& run, Style style) {
         plural(static_cast<std::int64_t>(run.tables.size()), "table"), seconds(run.seconds), run.mode);
     if (!run.proven_time.empty())
         out += fmt::format("  as of {} ({})\n", printable(run.proven_time), run.proven_lsn.text());
+    if (!run.oldest_time.empty())
+        out += fmt::format("  taken up from a run that was broken off: rows that nobody wrote since were compared from {} on\n", printable(run.oldest_time));
     out += tables_text(run, style);
     for (auto const& table : run.tables)
         out += samples_text(table);
@@ -165,6 +167,7 @@ std::string json(std::vector<model::Verification> const& services) {
         entry["mode"] = run.mode;
         bool const proven = run.verdict != Verdict::incomplete;
         entry["proven_at"]["lsn"] = proven ? Json(run.proven_lsn.text()) : Json(nullptr);
+        entry["compared_from"] = run.oldest_time.empty() ? Json(nullptr) : Json(run.oldest_time);
         entry["proven_at"]["time"] = proven ? Json(run.proven_time) : Json(nullptr);
         entry["rows"] = run.rows();
         entry["seconds"] = rounded(run.seconds);

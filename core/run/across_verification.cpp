@@ -2,22 +2,21 @@
 
 #include <algorithm>
 #include <atomic>
-#include <charconv>
 #include <chrono>
-#include <cmath>
 #include <condition_variable>
-#include <deque>
 #include <mutex>
 #include <thread>
 
 #include <fmt/format.h>
 
+#include "run/across_reader.hpp"
+#include "run/across_tables.hpp"
+#include "run/across_units.hpp"
+
 namespace pgcarve::run {
 
 using base::Error;
 using sql::Sql;
-using verify::AcrossCounts;
-using verify::AcrossScope;
 using verify::AcrossShape;
 using verify::Difference;
 using verify::Incomparable;
@@ -29,100 +28,62 @@ namespace {
 
 constexpr std::size_t keys_at_a_time = 5'000;
 constexpr std::size_t most_in_doubt = 50'000; // keys at one moment; beyond them, another one is taken
-constexpr std::size_t most_remembered = 100'000; // differences that are not counted twice
-constexpr int turn_parts = 64; // of a table that is not ordered
-constexpr base::Millis statement_grace{60'000}; // a statement that began when the snapshot was about to be old
-// What a server hashes in a second, at the least: for the size of what has to fit into one snapshot.
-constexpr double rows_per_second = 100'000;
-
-// Two sessions that read what a moment shows.
-struct Reader {
-    pg::Session source;
-    pg::Session target;
-
-    Reader(Route const& route, AcrossOptions const& options, bool primary)
-        : source{settings(primary || options.scan_dsn.empty() ? route.source_dsn : options.scan_dsn, options)}, target{settings(route.target_dsn, options)} {
-        // Several readers share the load on purpose: parallel plans below them would take more than was asked for.
-        for (auto* const session : {&source, &target})
-            session->run("SET jit = off; SET max_parallel_workers_per_gather = 0; SET work_mem = '16MB'");
-        patient(source);
-        patient(target);
-    }
-    static pg::SessionSettings settings(std::string dsn, AcrossOptions const& options) {
-        return {.dsn = std::move(dsn), .purpose = "verify", .statement_timeout = options.snapshot_limit + statement_grace};
-    }
-
-    // Runs `work` in transactions with the moment's snapshots. Their locks on tables end with it.
-    void at(Moment const& moment, std::function<void(verify::TwoSessions const&)> const& work) {
-        pg::Transaction here{source, pg::Isolation::repeatable_read, pg::Access::read_only};
-        pg::Transaction there{target, pg::Isolation::repeatable_read, pg::Access::read_only};
-        source.run("SET TRANSACTION SNAPSHOT " + sql::literal(moment.source_id));
-        target.run("SET TRANSACTION SNAPSHOT " + sql::literal(moment.target_id));
-        work({source, target});
-    }
-    void cancel() noexcept {
-        source.cancel();
-        target.cancel();
-    }
-};
-
-struct Unit {
-    std::size_t table = 0;
-    AcrossScope scope;
-    std::vector<Key> bounds;
-};
-
-struct Table {
-    model::TableVerification result;
-    std::optional<AcrossShape> shape; // as of the moment
-    std::vector<Key> doubted;         // at the moment: left out
-    std::size_t units = 0;
-    std::size_t units_done = 0;
-    std::set<Key> known; // differences counted, bounded
-    [[nodiscard]] bool failed() const { return !result.why.empty(); }
-};
 
 double seconds(Clock::time_point since) { return std::chrono::duration<double>(Clock::now() - since).count(); }
+
+// What is in doubt at a moment, and the position from which on everything has to be looked at again that a comparison
+// at this moment left out, or that came later.
+struct Doubts {
+    TouchedByTable rows;
+    base::Lsn from;
+};
 
 class Run {
 public:
     Run(Context& context, Route const& route, sync::Mapping const& mapping, std::vector<model::TablePair> const& pairs, AcrossOptions const& options,
         verify::CompareEvents const& events, AcrossFound const& found)
-        : context_{context}, route_{route}, pairs_{pairs}, options_{options}, events_{events}, found_{found},
+        : context_{context}, route_{route}, pairs_{pairs}, options_{options}, events_{events},
           moments_{context, route, mapping, options.moments, options.scan_dsn}, plain_source_{route.source("verify")},
-          touched_{plain_source_, pairs, mapping, route.name}, first_{route, options, false}, primary_{route, options, true},
-          hash_{verify::common_hash(first_.source, first_.target)} {
+          touched_{plain_source_, pairs, mapping, route.name}, hash_{verify::RowHash::array}, tables_{pairs, options.compare, found} {
+        readers_.push_back(std::make_unique<Reader>(route, options, false));
+        hash_ = verify::common_hash(first().source(), first().target());
         if (options.compare.max_active_sessions) {
-            for (auto* const session : {&plain_source_, &primary_.target}) {
+            for (auto* const session : {&plain_source_, &primary().target()}) {
                 // Without this right pg_stat_activity shows other roles' sessions without their state.
                 if (!session->one(Sql{"SELECT pg_has_role('pg_read_all_stats', 'USAGE') AS yes"}).boolean("yes"))
                     throw Error{base::Exit::usage, "load-unknown", fmt::format("this role cannot see how many sessions are active ({})", session->describe()),
                                 "GRANT pg_read_all_stats TO it, or leave out the limit on the load"};
             }
         }
-        tables_.resize(pairs.size());
-        for (std::size_t i = 0; i < pairs.size(); ++i) {
-            tables_[i].result.source = pairs[i].source;
-            tables_[i].result.target = pairs[i].target;
+        if (options.shared == nullptr) {
+            ranges_ = std::make_unique<OwnRanges>();
+            return;
         }
+        std::vector<std::string> names;
+        for (auto const& pair : pairs)
+            names.push_back(pair.source.quoted());
+        ranges_ = std::make_unique<SharedRanges>(*options.shared, std::move(names), options.compare.resume_within, options.compare.fresh, [&context] {
+            context.interrupt.wait_for(base::Millis{50});
+            context.interrupt.check();
+        });
     }
 
     AcrossOutcome go() {
-        std::optional<base::Lsn> since = options_.since;
-        for (bool first = true; first || !units_.empty(); first = false) {
+        for (bool first = true;; first = false) {
             auto const moment = whole_moment();
-            if (first && since && !covered(moment, *since))
-                since.reset();
+            lsn_ = moment.at;
+            time_ = moment.time;
+            open(moment);
             if (first)
-                everything_ = !since;
-            proven(moment);
-            open(moment, first);
-            // What was compared before, or proven by an earlier verification, and was touched since or is in doubt still.
-            if (since)
-                look_again(first_, moment, together(touched_at(moment, *since), pending_), doubt_);
-            pending_ = doubt_;
-            since = moment.at;
-            work(moment);
+                begin(moment);
+            else
+                ranges_->forget_before(sync::touched_from(*moment.target, route_.name));
+            auto held = look_again_since(moment, first);
+            work(moment, held);
+            pending_ = doubts_.rows;
+            if (stopped() || over(moment, held))
+                break;
+            wait_for_others();
             if (stopped())
                 break;
         }
@@ -144,266 +105,306 @@ public:
 
 private:
     [[nodiscard]] bool stopped() const { return !stop_reason_.empty(); }
+    Reader& first() { return *readers_.front(); }
+    // Where rows in doubt are settled: what a standby says of them comes later.
+    Reader& primary() {
+        if (options_.scan_dsn.empty())
+            return first();
+        if (!primary_)
+            primary_ = std::make_unique<Reader>(route_, options_, true);
+        return *primary_;
+    }
 
     // ---- moments
+
+    Doubts read_doubts(Moment const& moment, std::vector<wire::TransactionId>* unseen = nullptr) {
+        Doubts doubts{{}, moment.at};
+        doubts.rows = touched_.read(*moment.target, {}, most_in_doubt, [&](sync::Touched const& line) {
+            if (!moment.doubts(line))
+                return false;
+            doubts.from = std::min(doubts.from, base::Lsn{line.at.value - 1});
+            if (unseen != nullptr)
+                std::ranges::copy_if(line.xids, std::back_inserter(*unseen), [&](auto const xid) { return !moment.seen.sees(xid); });
+            return true;
+        });
+        return doubts;
+    }
 
     // With few enough rows in doubt.
     Moment whole_moment() {
         for (int tries = 1;; ++tries) {
             auto moment = moments_.take();
             try {
-                doubt_ = touched_.read(*moment.target, {}, most_in_doubt, [&](sync::Touched const& line) { return moment.doubts(line); });
-                return moment;
+                doubts_ = read_doubts(moment);
+                bool const truncating = std::ranges::any_of(doubts_.rows, [](auto const& rows) { return rows.second.all; });
+                if (!truncating || tries >= 10)
+                    return moment;
             } catch (TouchedReader::TooMany const&) {
-                if (tries == 10)
+                if (tries >= 10)
                     throw Error{base::Exit::not_proven, "not-proven", fmt::format("more than {} rows are always being written", most_in_doubt),
                                 "try again when the source is less busy"};
-                context_.interrupt.wait_for(base::Millis{500});
-                context_.interrupt.check();
             }
+            context_.interrupt.wait_for(base::Millis{500});
+            context_.interrupt.check();
         }
-    }
-
-    bool covered(Moment const& moment, base::Lsn since) {
-        if (!sync::touched_since(*moment.target, route_.name, since))
-            return false;
-        try {
-            (void)touched_at(moment, since);
-            return true;
-        } catch (TouchedReader::TooMany const&) {
-            return false;
-        }
-    }
-
-    TouchedByTable touched_at(Moment const& moment, base::Lsn since) {
-        return touched_.read(*moment.target, since, options_.max_touched);
-    }
-
-    static TouchedByTable together(TouchedByTable rows, TouchedByTable const& more) {
-        for (auto const& [i, touched] : more) {
-            rows[i].keys.insert(touched.keys.begin(), touched.keys.end());
-            rows[i].all = rows[i].all || touched.all;
-        }
-        return rows;
-    }
-
-    void proven(Moment const& moment) {
-        lsn_ = moment.at;
-        time_ = moment.time;
     }
 
     // ---- what is to be done
 
-    void open(Moment const& moment, bool first) {
+    void open(Moment const& moment) {
         for (std::size_t i = 0; i < tables_.size(); ++i) {
-            auto& table = tables_[i];
-            if (table.failed())
+            if (tables_[i].failed())
                 continue;
-            guarded(table, [&] {
-                first_.at(moment, [&](verify::TwoSessions const& sessions) {
+            guarded(i, [&] {
+                first().at(moment, [&](verify::TwoSessions const& sessions) {
+                    auto& table = tables_[i];
                     table.shape = verify::read_across(sessions.source, sessions.target, pairs_[i], hash_);
                     table.doubted.clear();
-                    if (auto const doubted = doubt_.find(i); doubted != doubt_.end()) {
+                    if (auto const doubted = doubts_.rows.find(i); doubted != doubts_.rows.end()) {
                         if (doubted->second.all)
                             throw Incomparable{"it was truncated when it was to be compared"};
                         table.doubted = ordered_keys(*table.shape, pairs_[i], doubted->second.keys);
                     }
-                    if (first)
-                        everything_ ? cut(sessions, i) : cut_share(sessions, i);
-                    verify::check_unchanged(sessions, *table.shape);
                 });
             });
         }
-        // A long one first: it may be the longest piece of all.
-        if (first)
-            std::ranges::stable_sort(units_, [&](Unit const& a, Unit const& b) { return weight(a) > weight(b); });
     }
 
-    double weight(Unit const& unit) const {
-        return unit.bounds.empty() ? tables_[unit.table].shape->rows[tables_[unit.table].shape->bigger()] / unit.scope.parts
-                                   : static_cast<double>(unit.bounds.size()) * options_.bucket_rows;
-    }
-
-    void add(Unit unit) {
-        unit.scope.where = options_.compare.where;
-        ++tables_[unit.table].units;
-        units_.push_back(std::move(unit));
-    }
-
-    void cut(verify::TwoSessions const& sessions, std::size_t i) {
-        auto const& shape = *tables_[i].shape;
-        if (!shape.ranged) {
-            double const fits = std::max(1.0, rows_per_second * static_cast<double>(options_.snapshot_limit.count()) / 1000.0 / 2);
-            int const parts = static_cast<int>(std::clamp(std::ceil(shape.rows[shape.bigger()] / fits), 1.0, 1000.0));
-            for (int part = 0; part < parts; ++part)
-                add({i, {.parts = parts, .part = part}, {}});
-            return;
-        }
-        add_ranges(i, {}, verify::across_bounds(sessions, shape, options_.bucket_rows, options_.compare.where));
-    }
-
-    // Units of about unit_rows within a range that the bounds divide.
-    void add_ranges(std::size_t i, verify::Range const& whole, std::vector<Key> const& bounds) {
-        auto const step = static_cast<std::size_t>(std::max(1.0, options_.unit_rows / options_.bucket_rows));
-        auto range = whole;
-        for (std::size_t from = 0;; from += step) {
-            bool const last = from + step >= bounds.size();
-            Unit unit{i, {}, {bounds.begin() + static_cast<std::ptrdiff_t>(std::min(from, bounds.size())),
-                              last ? bounds.end() : bounds.begin() + static_cast<std::ptrdiff_t>(from + step)}};
-            unit.scope.range = range;
-            unit.scope.range.up_to = whole.up_to;
-            if (!last) { // its last bound is its end
-                unit.scope.range.up_to = unit.bounds.back();
-                range.after = unit.bounds.back();
-                unit.bounds.pop_back();
+    // Takes up what there is, or cuts the tables.
+    void begin(Moment const& moment) {
+        auto const from = sync::touched_from(*moment.target, route_.name);
+        if (options_.since && from && *from <= *options_.since) {
+            try {
+                since_last_ = touched_.read(*moment.target, *options_.since, options_.max_touched);
+            } catch (TouchedReader::TooMany const&) { // NOLINT(bugprone-empty-catch)
+                // Then everything is compared.
             }
-            add(std::move(unit));
-            if (last)
-                return;
         }
+        everything_ = !since_last_;
+        if (ranges_->attach(from)) {
+            std::size_t done = 0;
+            auto const states = ranges_->state();
+            for (auto const& state : states) {
+                ++tables_[state.table].units;
+                if (state.proof) {
+                    ++done;
+                    ++tables_[state.table].units_done;
+                    taken_up_.insert(state.n);
+                }
+            }
+            context_.events.info(fmt::format("a verification that has begun already: {} of its {} pieces are proven", done, states.size()));
+            return;
+        }
+        std::vector<Unit> units;
+        CutSizes const sizes{options_.bucket_rows, options_.unit_rows, options_.snapshot_limit};
+        for (std::size_t i = 0; i < tables_.size(); ++i) {
+            auto& table = tables_[i];
+            std::vector<Unit> own{Unit{i, {}, {}}}; // of one that cannot be cut: others may be able to compare it, or say why not
+            if (!table.failed()) {
+                guarded(i, [&] {
+                    first().at(moment, [&](verify::TwoSessions const& sessions) {
+                        bool const truncated = since_last_ && since_last_->contains(i) && since_last_->at(i).all;
+                        if (everything_ || truncated) {
+                            own = cut(sessions, i, *table.shape, options_.compare.where, sizes);
+                        } else {
+                            own.clear();
+                            if (options_.share > 0) {
+                                auto const name = pairs_[i].source.quoted();
+                                auto const turn = options_.turns.find(name);
+                                auto share = cut_share(sessions, i, *table.shape, options_.share, turn == options_.turns.end() ? "" : turn->second, sizes);
+                                own = std::move(share.units);
+                                turns_[name] = std::move(share.next);
+                            }
+                        }
+                        verify::check_unchanged(sessions, *table.shape);
+                    });
+                });
+            }
+            table.units = own.size();
+            std::ranges::move(own, std::back_inserter(units));
+        }
+        // A long one first: it may be the longest piece of all.
+        std::ranges::stable_sort(units, [&](Unit const& a, Unit const& b) { return weight(a) > weight(b); });
+        ranges_->begin(std::move(units));
     }
 
-    // The share whose turn it is.
-    void cut_share(verify::TwoSessions const& sessions, std::size_t i) {
-        auto const& shape = *tables_[i].shape;
-        auto const name = pairs_[i].source.quoted();
-        auto const turn = options_.turns.find(name);
-        auto const place = turn == options_.turns.end() ? std::vector<std::string>{} : pg::parse_array(turn->second);
-        if (options_.share <= 0)
-            return;
-        if (!shape.ordered) {
-            int from = 0;
-            if (place.size() == 2 && place[0] == "part")
-                std::from_chars(place[1].data(), place[1].data() + place[1].size(), from);
-            int const count = static_cast<int>(std::clamp(std::ceil(options_.share * turn_parts), 1.0, static_cast<double>(turn_parts)));
-            for (int n = 0; n < count; ++n)
-                add({i, {.parts = turn_parts, .part = (from + n) % turn_parts}, {}});
-            turns_[name] = pg::format_array({"part", std::to_string((from + count) % turn_parts)});
-            return;
+    double weight(Unit const& unit) {
+        auto const& shape = tables_[unit.table].shape;
+        if (!shape)
+            return 0;
+        return unit.bounds.empty() ? shape->rows[shape->bigger()] / unit.scope.parts : static_cast<double>(unit.bounds.size()) * options_.bucket_rows;
+    }
+
+    // What was compared at an earlier moment, or proven by an earlier verification, and was touched since or is in doubt
+    // still. Returns the pieces that hold at this moment then.
+    std::set<int> look_again_since(Moment const& moment, bool first_time) {
+        std::set<int> held;
+        std::optional<base::Lsn> since;
+        auto const read_state = [&] {
+            held.clear();
+            since.reset();
+            for (auto const& state : ranges_->state()) {
+                if (!state.proof)
+                    continue;
+                held.insert(state.n);
+                since = std::min(since.value_or(state.proof->from), state.proof->from);
+            }
+        };
+        read_state();
+        TouchedByTable touched = pending_;
+        if (first_time && since_last_)
+            touched = std::move(*since_last_);
+        if (since) {
+            try {
+                for (auto& [i, rows] : touched_.read(*moment.target, *since, options_.max_touched)) {
+                    touched[i].keys.merge(rows.keys);
+                    touched[i].all = touched[i].all || rows.all;
+                }
+            } catch (TouchedReader::TooMany const&) {
+                if (!first_time)
+                    throw;
+                // It is cheaper to compare everything again.
+                context_.events.info("too much was written since: everything is compared");
+                ranges_->forget_before(std::nullopt);
+                taken_up_.clear();
+                held.clear();
+            }
         }
-        verify::Range range;
-        if (place.size() == shape.key.size() + 1 && place[0] == "key")
-            range.after = Key{place.begin() + 1, place.end()};
-        auto const rows = static_cast<long long>(std::ceil(std::max(options_.bucket_rows, options_.share * shape.rows[Side::source])));
-        auto next = verify::next_rows(sessions, shape, range.after, rows, static_cast<long long>(options_.bucket_rows));
-        std::vector<std::string> then;
-        if (!next.end) {
-            range.up_to = next.bounds.back();
-            next.bounds.pop_back();
-            then = *range.up_to;
-            then.insert(then.begin(), "key");
+        for (auto& [i, rows] : touched) {
+            if (!rows.all)
+                continue;
+            // Of a table that was truncated nothing is proven. Where all of it is compared, that is done again, or was not begun yet.
+            if (everything_ || first_time) {
+                if (everything_)
+                    ranges_->forget_table(i);
+                rows = {};
+            }
         }
-        turns_[name] = pg::format_array(then); // empty: from the beginning
-        add_ranges(i, range, next.bounds);
+        if (everything_)
+            read_state_again(held);
+        bool const nothing_found = look_again(first(), moment, touched, doubts_.rows);
+        if (nothing_found && !stopped())
+            ranges_->raise({held.begin(), held.end()}, doubts_.from, moment.at);
+        return held;
+    }
+    // Leaves what is proven still.
+    void read_state_again(std::set<int>& held) {
+        if (held.empty())
+            return;
+        std::set<int> left;
+        for (auto const& state : ranges_->state()) {
+            if (state.proof && held.contains(state.n))
+                left.insert(state.n);
+        }
+        held = std::move(left);
+    }
+
+    // Whether every piece holds at the moment.
+    bool over(Moment const& moment, std::set<int> const& held) {
+        return std::ranges::all_of(ranges_->state(), [&](Ranges::State const& state) {
+            return tables_[state.table].failed() || (state.proof && state.proof->at <= moment.at && held.contains(state.n));
+        });
+    }
+
+    // Until there is something to do here, or nobody has anything to do.
+    void wait_for_others() {
+        bool told = false;
+        for (;;) {
+            supervise();
+            if (stopped())
+                return;
+            std::size_t open = 0;
+            for (auto const& state : ranges_->state()) {
+                if (!tables_[state.table].failed() && !state.proof)
+                    ++open;
+            }
+            if (open == 0)
+                return;
+            if (auto const unit = ranges_->take(tables_.failed())) {
+                ranges_->let_go(*unit);
+                return;
+            }
+            if (!std::exchange(told, true))
+                context_.events.info(fmt::format("other processes compare the last {} pieces", open));
+            context_.interrupt.wait_for(base::Millis{300});
+        }
     }
 
     // ---- doing it
 
-    // Differences come from several threads.
-    void count(std::size_t i, AcrossCounts const& counts) {
-        std::lock_guard const lock{mutex_};
-        tables_[i].result.rows += counts.rows;
-    }
-
-    void found(verify::TwoSessions const& sessions, std::size_t i, Difference const& difference) {
-        std::unique_lock lock{mutex_};
-        auto& table = tables_[i];
-        if (table.known.contains(difference.key))
-            return;
-        if (remembered_ < most_remembered) {
-            table.known.insert(difference.key);
-            ++remembered_;
-        }
-        auto& result = table.result;
-        (difference.kind == model::FindingKind::missing ? result.missing : difference.kind == model::FindingKind::extra ? result.extra : result.different) += 1;
-        if (found_)
-            found_(i, *table.shape, difference);
-        if (result.samples.size() >= options_.compare.max_samples)
-            return;
-        auto finding = verify::to_finding(*table.shape, difference);
-        if (options_.compare.show_values) {
-            lock.unlock();
-            verify::add_values(sessions, *table.shape, difference, finding);
-            lock.lock();
-        }
-        result.samples.push_back(std::move(finding));
-    }
-
-    // What goes wrong with one table leaves the others to go on.
+    // What goes wrong with one table leaves the others to go on. False: it did.
     template <class Work>
-    void guarded(Table& table, Work const& work) {
-        auto const failed = [&](std::string why) {
-            std::lock_guard const lock{mutex_};
-            if (table.result.why.empty())
-                table.result.why = std::move(why);
-        };
+    bool guarded(std::size_t i, Work const& work) {
         try {
             work();
+            return true;
         } catch (Incomparable const& e) {
-            failed(e.what());
+            tables_.fail(i, e.what());
         } catch (pg::SqlError const& e) {
-            if (stopping_)
-                return; // cancelled by us
-            failed(fmt::format("{} ({})", e.message().substr(0, e.message().find('\n')), e.sqlstate()));
+            if (!stopping_) // else cancelled by us
+                tables_.fail(i, fmt::format("{} ({})", e.message().substr(0, e.message().find('\n')), e.sqlstate()));
         }
+        return false;
     }
 
-    std::optional<Unit> take() {
-        std::lock_guard const lock{mutex_};
-        if (stopping_ || holding_)
-            return std::nullopt;
-        while (!units_.empty()) {
-            auto unit = std::move(units_.front());
-            units_.pop_front();
-            if (!tables_[unit.table].failed())
-                return unit;
-        }
-        return std::nullopt;
-    }
-
-    void run_unit(Reader& reader, Moment const& moment, Unit unit) {
+    void run_unit(Reader& reader, Moment const& moment, Unit const& unit, std::set<int>& held) {
         auto& table = tables_[unit.table];
-        guarded(table, [&] {
+        Proof proof{doubts_.from, moment.at, {}, {}, {}};
+        bool const done = guarded(unit.table, [&] {
             reader.at(moment, [&](verify::TwoSessions const& sessions) {
-                unit.scope.without = &table.doubted;
-                auto const counts = verify::compare_scope(sessions, *table.shape, unit.scope, unit.bounds,
-                                                          [&](Difference const& difference) { found(sessions, unit.table, difference); });
+                auto scope = unit.scope;
+                scope.where = options_.compare.where;
+                scope.without = &table.doubted;
+                proof.counts = verify::compare_scope(sessions, *table.shape, scope, unit.bounds, [&](Difference const& difference) {
+                    if (auto finding = tables_.found(sessions, unit.table, difference, proof.found.size()))
+                        proof.found.push_back(std::move(*finding));
+                });
                 verify::check_unchanged(sessions, *table.shape);
-                count(unit.table, counts);
-                std::lock_guard const lock{mutex_};
-                ++table.units_done;
             });
         });
+        if (!done)
+            return ranges_->let_go(unit);
+        bool const counts = ranges_->prove(unit, proof);
+        tables_.progress(unit.table, proof.counts);
+        std::lock_guard const lock{mutex_};
+        ++table.units_done;
+        if (counts)
+            held.insert(unit.n);
     }
 
     // Units until none is left, or the snapshots are old.
-    void work(Moment const& moment) {
-        auto const begin = Clock::now();
-        auto const old = begin + options_.snapshot_limit;
+    void work(Moment const& moment, std::set<int>& held) {
+        auto const old = Clock::now() + options_.snapshot_limit;
         auto const count = static_cast<std::size_t>(std::max(1, options_.compare.workers == 0 ? 2 : options_.compare.workers));
-        while (readers_.size() < std::min(count, std::max<std::size_t>(1, units_.size())))
-            readers_.push_back(std::make_unique<Reader>(route_, options_, false));
-        std::atomic<std::size_t> running = readers_.size();
+        std::atomic<std::size_t> running = count;
         std::exception_ptr crash;
         std::vector<std::jthread> threads;
         std::condition_variable ended;
-        for (auto const& reader : readers_) {
-            threads.emplace_back([&, &own = *reader] {
+        readers_.resize(std::max(count, readers_.size()));
+        auto const one = [&](std::unique_ptr<Reader>& own) {
+            // At least one unit a snapshot, so that it goes on however short its life is.
+            for (bool first = true; !stopping_ && (first || Clock::now() < old); first = false) {
+                if (holding_) {
+                    std::this_thread::sleep_for(std::chrono::milliseconds{20});
+                    continue;
+                }
+                auto const unit = ranges_->take(tables_.failed());
+                if (!unit)
+                    break;
+                if (!own) {
+                    auto made = std::make_unique<Reader>(route_, options_, false);
+                    std::lock_guard const lock{mutex_};
+                    own = std::move(made);
+                }
+                run_unit(*own, moment, *unit, held);
+                if (options_.compare.pause.count() > 0)
+                    std::this_thread::sleep_for(options_.compare.pause);
+            }
+        };
+        for (std::size_t i = 0; i < count; ++i) {
+            threads.emplace_back([&, i] {
                 try {
-                    // At least one unit a snapshot, so that it goes on however short its life is.
-                    for (bool first = true; first || Clock::now() < old; first = false) {
-                        if (holding_ && !stopping_) {
-                            std::this_thread::sleep_for(std::chrono::milliseconds{20});
-                            continue;
-                        }
-                        auto unit = take();
-                        if (!unit && !holding_)
-                            break;
-                        if (unit)
-                            run_unit(own, moment, *std::move(unit));
-                        if (options_.compare.pause.count() > 0)
-                            std::this_thread::sleep_for(options_.compare.pause);
-                    }
+                    one(readers_[i]);
                 } catch (...) {
                     std::lock_guard const lock{mutex_};
                     crash = std::current_exception();
@@ -418,11 +419,13 @@ private:
             ended.wait_for(lock, std::chrono::milliseconds{100});
             lock.unlock();
             supervise();
-            if (stopping_) {
-                for (auto const& reader : readers_)
-                    reader->cancel();
-            }
             lock.lock();
+            if (stopping_) {
+                for (auto const& reader : readers_) {
+                    if (reader)
+                        reader->cancel();
+                }
+            }
         }
         threads.clear();
         if (crash)
@@ -431,6 +434,8 @@ private:
 
     void supervise() {
         report();
+        if (!stopping_)
+            ranges_->alive();
         if (options_.compare.max_active_sessions)
             holding_ = busy() > *options_.compare.max_active_sessions;
         if (events_.interrupted && events_.interrupted()) {
@@ -450,7 +455,7 @@ private:
     // Active sessions of others on the busier of the two servers.
     long long busy() {
         long long most = 0;
-        for (auto* const session : {&plain_source_, &primary_.target}) {
+        for (auto* const session : {&plain_source_, &watched()}) {
             auto const row = session->one(Sql{"SELECT count(*) AS n FROM pg_stat_activity WHERE state = 'active' AND backend_type = 'client backend'"
                                               " AND pid <> pg_backend_pid() AND application_name NOT LIKE 'pgcarve %'"});
             most = std::max(most, row.integer("n"));
@@ -458,36 +463,35 @@ private:
         return most;
     }
 
+    // Of the target, while readers are at work in other threads.
+    pg::Session& watched() {
+        if (!watched_)
+            watched_.emplace(route_.target("verify"));
+        return *watched_;
+    }
+
     void report() {
         if (!events_.progress)
             return;
-        verify::CompareProgress now;
-        now.tables = tables_.size();
+        auto now = tables_.progress(everything_);
         now.holding = holding_;
-        std::lock_guard const lock{mutex_};
-        for (auto const& table : tables_) {
-            now.tables_done += table.failed() || (table.units > 0 && table.units == table.units_done) ? 1U : 0U;
-            now.rows_done += table.result.rows;
-            now.rows_estimated += table.shape && everything_ ? std::max(static_cast<double>(table.result.rows), table.shape->rows[Side::source])
-                                                             : static_cast<double>(table.result.rows);
-            now.differences += table.result.missing + table.result.extra + table.result.different;
-        }
         now.rows_per_second = static_cast<double>(now.rows_done) / std::max(0.001, seconds(begin_));
         events_.progress(now);
     }
 
     // ---- rows by their keys
 
-    // Compares these but for those in doubt.
-    void look_again(Reader& reader, Moment const& moment, TouchedByTable const& rows, TouchedByTable const& doubt) {
+    // Compares these but for those in doubt. Whether no difference was found.
+    bool look_again(Reader& reader, Moment const& moment, TouchedByTable const& rows, TouchedByTable const& doubt) {
+        bool nothing = true;
         for (auto const& [i, touched] : rows) {
-            auto& table = tables_[i];
-            if (table.failed())
+            if (tables_[i].failed() || (touched.keys.empty() && !touched.all))
                 continue;
             auto const number = i;
-            guarded(table, [&] {
+            nothing = guarded(number, [&] {
                 if (touched.all)
                     throw Incomparable{"it was truncated since it was compared"};
+                auto& table = tables_[number];
                 auto left = touched.keys;
                 if (auto const doubted = doubt.find(number); doubted != doubt.end()) {
                     for (auto const& key : doubted->second.keys)
@@ -500,17 +504,19 @@ private:
                         std::vector<Key> const some{keys.begin() + static_cast<std::ptrdiff_t>(from),
                                                     keys.begin() + static_cast<std::ptrdiff_t>(std::min(keys.size(), from + keys_at_a_time))};
                         auto const counts = verify::compare_keys(sessions, *table.shape, some, options_.compare.where,
-                                                                 [&](Difference const& difference) { found(sessions, number, difference); });
+                                                                 [&](Difference const& difference) { tables_.found_again(sessions, number, difference); });
                         if (!everything_)
-                            count(number, counts);
+                            tables_.again_counted(number, counts.rows);
+                        nothing = nothing && counts.clean();
                         supervise();
                         if (stopping_)
                             return;
                     }
                     verify::check_unchanged(sessions, *table.shape);
                 });
-            });
+            }) && nothing;
         }
+        return nothing;
     }
 
     // Rows in doubt, at one moment after another, until none is left.
@@ -519,23 +525,21 @@ private:
         while (!pending_.empty()) {
             context_.interrupt.check();
             auto const moment = moments_.take(true);
-            if (lsn_.value == 0)
-                proven(moment);
+            if (lsn_.value == 0) {
+                lsn_ = moment.at;
+                time_ = moment.time;
+            }
             std::vector<wire::TransactionId> unseen;
             TouchedByTable doubt;
             try {
-                doubt = touched_.read(*moment.target, {}, most_in_doubt, [&](sync::Touched const& line) {
-                    if (!moment.doubts(line))
-                        return false;
-                    std::ranges::copy_if(line.xids, std::back_inserter(unseen), [&](auto const xid) { return !moment.seen.sees(xid); });
-                    return true;
-                });
+                doubt = read_doubts(moment, &unseen).rows;
             } catch (TouchedReader::TooMany const&) {
                 context_.interrupt.wait_for(base::Millis{200});
                 if (Clock::now() < deadline)
                     continue;
+                doubt = pending_; // so it is with all of them, for what is known
             }
-            look_again(primary_, moment, pending_, doubt);
+            look_again(primary(), moment, pending_, doubt);
             TouchedByTable left;
             for (auto const& [i, touched] : pending_) {
                 auto const doubted = doubt.find(i);
@@ -550,7 +554,7 @@ private:
             if (!pending_.empty() && Clock::now() > deadline) {
                 auto const why = fmt::format("rows were still being written when {} were over{}", base::format_duration(options_.doubt_limit), describe(unseen));
                 for (auto const& [i, touched] : pending_)
-                    tables_[i].result.why = fmt::format("{} {}", touched.keys.size(), why);
+                    tables_.fail(i, fmt::format("{} {}", touched.keys.size(), why));
                 pending_.clear();
             }
             supervise();
@@ -580,18 +584,15 @@ private:
     AcrossOutcome finish() {
         AcrossOutcome outcome;
         auto& all = outcome.verification;
+        auto const states = ranges_->state();
+        for (auto const& state : states) {
+            if (state.proof && taken_up_.contains(state.n) && !state.proof->time.empty() && (all.oldest_time.empty() || state.proof->time < all.oldest_time))
+                all.oldest_time = state.proof->time;
+        }
+        all.tables = tables_.results(states, stop_reason_);
         for (std::size_t i = 0; i < tables_.size(); ++i) {
-            auto& table = tables_[i];
-            auto& result = table.result;
-            bool const differs = result.missing + result.extra + result.different > 0;
-            bool const whole = !table.failed() && table.units_done == table.units && !stopped();
-            if (!whole && result.why.empty())
-                result.why = fmt::format("{} after {} of {} pieces", stop_reason_, table.units_done, table.units);
-            // A difference that was seen is proven, however much was not looked at; `why` still says that.
-            result.verdict = differs ? model::Verdict::different : whole ? model::Verdict::clean : model::Verdict::incomplete;
-            if (!whole)
+            if (!all.tables[i].why.empty())
                 turns_.erase(pairs_[i].source.quoted());
-            all.tables.push_back(std::move(result));
         }
         all.service = route_.service;
         all.verdict = model::overall(all.tables);
@@ -610,22 +611,22 @@ private:
     std::vector<model::TablePair> const& pairs_;
     AcrossOptions const& options_;
     verify::CompareEvents const& events_;
-    AcrossFound const& found_;
     Moments moments_;
     pg::Session plain_source_;
     TouchedReader touched_;
-    Reader first_;
-    Reader primary_; // where rows in doubt are settled: what a standby says of them comes later
     verify::RowHash hash_;
+    AcrossTables tables_;
+    std::unique_ptr<Ranges> ranges_;
     std::vector<std::unique_ptr<Reader>> readers_;
+    std::unique_ptr<Reader> primary_;
+    std::optional<pg::Session> watched_;
 
     Clock::time_point begin_ = Clock::now();
     std::mutex mutex_;
-    std::deque<Unit> units_;
-    std::vector<Table> tables_;
-    std::size_t remembered_ = 0;
-    TouchedByTable doubt_;   // at the moment
+    Doubts doubts_{};        // at the moment
     TouchedByTable pending_; // to be looked at again
+    std::optional<TouchedByTable> since_last_; // touched since the last verification
+    std::set<int> taken_up_; // pieces that were proven before this process began
     std::map<std::string, std::string> turns_;
     std::atomic<bool> stopping_{false};
     std::atomic<bool> holding_{false};

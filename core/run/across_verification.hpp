@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "control/verify_run.hpp"
 #include "run/moment.hpp"
 #include "verify/across.hpp"
 #include "verify/compare.hpp"
@@ -30,6 +31,9 @@ struct AcrossOptions {
     double unit_rows = 200'000; // compared in one transaction
     std::size_t max_touched = 500'000; // keys looked at one by one; beyond them all rows are
     std::string scan_dsn; // where the source is read: a standby of it; empty: itself
+
+    // Pieces that other processes share, and a later one takes up; nullptr: all is done here, and forgotten if it is not.
+    control::VerifyRun* shared = nullptr;
 
     // Incremental: where everything was proven last, and the share of each table to compare now.
     std::optional<base::Lsn> since{};

@@ -45,6 +45,17 @@ Pair open_pair(Context& context, control::ServiceState const& state, std::vector
     return {std::move(made), std::move(mapping), std::move(chosen)};
 }
 
+// What those have in common that may share one verification: of the same rows, in the same direction, by the same stream.
+std::string subject(Pair const& pair, control::ServiceState const& state, std::string const& signature, std::string const& where) {
+    pg::Session target{pair.route.target("verify")};
+    auto const stream = target.maybe_one(Sql{"SELECT system_id::text AS system, timeline::text AS timeline FROM pgcarve.stream WHERE name = "}.bind(pair.route.name));
+    auto text = fmt::format("{} {} {} {} {}", cutover::text(state.authority), signature, pair.route.name, stream ? stream->maybe("system").value_or("?") : "?",
+                            stream ? stream->maybe("timeline").value_or("?") : "?");
+    for (auto const& root : pair.roots)
+        text += " " + root.source.quoted();
+    return where.empty() ? text : text + " WHERE " + where;
+}
+
 std::string signature(Context& context, control::ServiceState const& state) {
     pg::Session shared{context.shared("verify")};
     pg::Session other{other_database(context, state.name, "verify")};
@@ -102,13 +113,26 @@ model::Verification verify_database(Context& context, control::ServiceState cons
     pg::Session session{context.shared("verify")};
     if (incremental && whole)
         continue_from_last(session, context, state, schemas, across);
+    // A share is small, and forgotten when it is not finished.
+    std::optional<control::VerifyRun> shared;
+    if (!across.since)
+        across.shared = &shared.emplace(context.shared("verify"), state.name, subject(pair, state, schemas, options.where));
     auto outcome = verify_across(context, pair.route, pair.mapping, pair.roots, across, events);
     auto& verification = outcome.verification;
     if (signature(context, state) != schemas)
         throw Error{Exit::not_proven, "not-proven", fmt::format("tables of service {} were altered while they were compared", state.name), "run it again"};
     if (!session.alive())
         session = pg::Session{context.shared("verify")};
-    verification.id = control::Store{session}.record(verification, whole, std::string{cutover::text(state.authority)}, schemas);
+    // What several processes proved together counts once.
+    bool recorded = false;
+    auto const record = [&] {
+        recorded = true;
+        return control::Store{session}.record(verification, whole, std::string{cutover::text(state.authority)}, schemas);
+    };
+    if (shared && verification.verdict != model::Verdict::incomplete)
+        verification.id = shared->finish(record);
+    if (!recorded && (!shared || verification.verdict != model::Verdict::clean))
+        verification.id = record();
     keep_turns(session, state, outcome.turns);
     if (whole && verification.verdict == model::Verdict::clean) {
         pg::Session target{pair.route.target("verify")};

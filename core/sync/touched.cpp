@@ -87,12 +87,15 @@ std::vector<Touched> read_touched(pg::Session& target, std::string const& stream
     return all;
 }
 
+std::optional<base::Lsn> touched_from(pg::Session& target, std::string const& stream) {
+    auto const row = target.maybe_one(Sql{"SELECT touched_from::text AS at FROM pgcarve.stream WHERE name = "}.bind(stream));
+    auto const at = row ? row->maybe("at") : std::nullopt;
+    return at ? std::optional{base::Lsn::parse(*at).value()} : std::nullopt;
+}
+
 bool touched_since(pg::Session& target, std::string const& stream, base::Lsn since) {
-    auto const row = target.maybe_one(Sql{"SELECT touched_from IS NOT NULL AND touched_from <= "}
-                                          .bind(since.text())
-                                          .add("::pg_lsn AS whole FROM pgcarve.stream WHERE name = ")
-                                          .bind(stream));
-    return row && row->boolean("whole");
+    auto const from = touched_from(target, stream);
+    return from && *from <= since;
 }
 
 void prune_touched(pg::Session& target, std::string const& stream, base::Lsn proven) {

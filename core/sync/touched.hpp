@@ -55,6 +55,8 @@ struct Touched {
 [[nodiscard]] std::vector<Touched> read_touched(pg::Session& target, std::string const& stream, base::Lsn since, long long after, int limit);
 // Whether every change behind `since` has its line: false when they were pruned, or never written.
 [[nodiscard]] bool touched_since(pg::Session& target, std::string const& stream, base::Lsn since);
+// Every change behind this position has its line; nullopt: none is on record.
+[[nodiscard]] std::optional<base::Lsn> touched_from(pg::Session& target, std::string const& stream);
 // Takes away what lies at or before `proven`.
 void prune_touched(pg::Session& target, std::string const& stream, base::Lsn proven);
 

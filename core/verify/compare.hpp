@@ -40,6 +40,9 @@ struct CompareOptions {
     std::size_t max_samples = 20;           // a table
     bool show_values = false;
     double rows_per_item = 100'000;
+    // Across two databases: a verification that was broken off is taken up, but for what was compared longer ago.
+    base::Millis resume_within{24LL * 3600 * 1000};
+    bool fresh = false; // takes up and shares nothing
 };
 
 // The indexes of the pairs that `names` choose, by the names of their tables; empty: all. Throws "unknown-table" (exit 2).

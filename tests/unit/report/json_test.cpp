@@ -68,6 +68,7 @@ TEST(Json, Verify) {
     expect_fields(service, {{"service", "s"},
                             {"verdict", "s"},
                             {"mode", "s"},
+                            {"compared_from", "s?"},
                             {"proven_at", "o"},
                             {"rows", "i"},
                             {"seconds", "n"},

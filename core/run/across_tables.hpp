@@ -1,0 +1,69 @@
+// What a comparison across two databases knows of its tables: their shapes as of the moment, why one cannot be compared,
+// and the differences found, each counted once however often its row is looked at.
+//
+// Threads: shapes and doubts belong to one thread while no other is at work; the rest from any.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "run/across_units.hpp"
+#include "run/across_verification.hpp"
+
+namespace pgcarve::run {
+
+class AcrossTables {
+public:
+    struct Table {
+        std::optional<verify::AcrossShape> shape; // as of the moment
+        std::vector<verify::Key> doubted;         // at the moment: left out
+        std::size_t units = 0;
+        std::size_t units_done = 0;
+        std::string why; // it is incomplete
+        [[nodiscard]] bool failed() const { return !why.empty(); }
+
+        std::int64_t rows = 0;       // compared here, for progress
+        std::int64_t rows_again = 0; // by key, in an incremental one
+        std::int64_t differences = 0;
+        std::map<verify::Key, model::Finding> valued; // samples with what --show-values shows
+        std::map<verify::Key, model::Finding> again;  // found by key, bounded
+        verify::AcrossCounts again_more;              // beyond the bound
+        std::set<verify::Key> told;                   // bounded
+    };
+
+    AcrossTables(std::vector<model::TablePair> const& pairs, verify::CompareOptions const& options, AcrossFound const& told);
+
+    [[nodiscard]] std::size_t size() const noexcept { return tables_.size(); }
+    [[nodiscard]] Table& operator[](std::size_t i) { return tables_[i]; }
+    void fail(std::size_t i, std::string why); // the first reason stays
+    [[nodiscard]] std::set<std::size_t> failed();
+
+    // In a piece of which `already` findings are kept: the finding, unless there are enough of them.
+    std::optional<model::Finding> found(verify::TwoSessions const& sessions, std::size_t i, verify::Difference const& difference, std::size_t already);
+    // By key.
+    void found_again(verify::TwoSessions const& sessions, std::size_t i, verify::Difference const& difference);
+    void again_counted(std::size_t i, std::int64_t rows);
+
+    void progress(std::size_t i, verify::AcrossCounts const& counts);
+    [[nodiscard]] verify::CompareProgress progress(bool everything);
+    // Verdicts. `stopped`: why not everything was compared; empty when it was.
+    [[nodiscard]] std::vector<model::TableVerification> results(std::vector<Ranges::State> const& states, std::string const& stopped);
+
+private:
+    void tell(std::size_t i, verify::Difference const& difference);
+    [[nodiscard]] model::Finding finding(verify::TwoSessions const& sessions, Table& table, verify::Difference const& difference, bool sample);
+
+    std::vector<model::TablePair> const& pairs_;
+    verify::CompareOptions const& options_;
+    AcrossFound const& told_;
+    std::mutex mutex_;
+    std::vector<Table> tables_;
+    std::size_t remembered_ = 0;
+};
+
+} // namespace pgcarve::run
