@@ -308,7 +308,7 @@ AcrossCounts compare_keys(TwoSessions const& sessions, AcrossShape const& shape,
 
 void check_unchanged(TwoSessions const& sessions, AcrossShape const& shape) {
     for (auto const side : sides) {
-        if (auto const why = changed_since_snapshot(sessions[side], shape.oid[side]); !why.empty())
+        if (auto const why = changed_since_snapshot(sessions[side], {shape.oid[side]}); !why.empty())
             throw Incomparable{why};
     }
 }

@@ -239,20 +239,4 @@ RowHash common_hash(pg::Session& source, pg::Session& target) {
     return vectors(source) == vectors(target) ? RowHash::array : RowHash::sha256;
 }
 
-std::string changed_since_snapshot(pg::Session& session, base::Oid table) {
-    auto const rows = session.query(
-        Sql{"WITH RECURSIVE roots(oid) AS (VALUES ("}
-            .number(table.value)
-            .add("::oid)), seen(oid) AS (SELECT oid FROM roots UNION ALL SELECT i.inhrelid FROM seen"
-                 " JOIN pg_inherits i ON i.inhparent = seen.oid JOIN pg_class c ON c.oid = i.inhrelid AND c.relispartition),"
-                 " present(oid) AS (SELECT oid FROM roots UNION"
-                 " SELECT t.relid::oid FROM roots, pg_partition_tree(roots.oid::regclass) AS t)"
-                 " SELECT coalesce(seen.oid, present.oid)::regclass::text AS name FROM seen FULL JOIN present USING (oid)"
-                 " LEFT JOIN pg_class c ON c.oid = present.oid WHERE seen.oid IS NULL OR present.oid IS NULL OR c.oid IS NULL"
-                 " OR c.relfilenode <> coalesce(pg_relation_filenode(c.oid), 0)::oid LIMIT 1"));
-    if (rows.empty())
-        return {};
-    return fmt::format("{} was truncated, rewritten, attached or detached while it was compared", rows[0].text("name"));
-}
-
 } // namespace pgcarve::verify

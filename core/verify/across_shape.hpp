@@ -71,7 +71,4 @@ struct AcrossShape {
 // Hashes fixed values on both servers.
 [[nodiscard]] RowHash common_hash(pg::Session& source, pg::Session& target);
 
-// changed_since_snapshot() of one side.
-[[nodiscard]] std::string changed_since_snapshot(pg::Session& session, base::Oid table);
-
 } // namespace pgcarve::verify

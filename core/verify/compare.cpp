@@ -142,7 +142,7 @@ private:
                     add_values(shape, difference, result.samples.back());
             }
         }
-        if (auto const why = changed_since_snapshot(session_, shape); !why.empty())
+        if (auto const why = changed_since_snapshot(session_, {shape.source_oid, shape.target_oid}); !why.empty())
             throw Incomparable{why};
         return result;
     }

@@ -245,14 +245,15 @@ PairShape read_shape(pg::Session& session, model::TablePair const& pair) {
     return shape;
 }
 
-std::string changed_since_snapshot(pg::Session& session, PairShape const& shape) {
+std::string changed_since_snapshot(pg::Session& session, std::vector<base::Oid> const& tables) {
+    Sql roots;
+    for (auto const& table : tables)
+        roots.add(&table == &tables.front() ? Sql::Fixed{"("} : Sql::Fixed{", ("}).number(table.value).add("::oid)");
     // pg_class is read as of the snapshot, pg_relation_filenode() and pg_partition_tree() tell what is now.
     auto const rows = session.query(
-        Sql{"WITH RECURSIVE roots(oid) AS (VALUES ("}
-            .number(shape.source_oid.value)
-            .add("::oid), (")
-            .number(shape.target_oid.value)
-            .add("::oid)), seen(oid) AS (SELECT oid FROM roots UNION ALL SELECT i.inhrelid FROM seen"
+        Sql{"WITH RECURSIVE roots(oid) AS (VALUES "}
+            .add(roots)
+            .add("), seen(oid) AS (SELECT oid FROM roots UNION ALL SELECT i.inhrelid FROM seen"
                  " JOIN pg_inherits i ON i.inhparent = seen.oid JOIN pg_class c ON c.oid = i.inhrelid AND c.relispartition),"
                  " present(oid) AS (SELECT oid FROM roots UNION"
                  " SELECT t.relid::oid FROM roots, pg_partition_tree(roots.oid::regclass) AS t)"

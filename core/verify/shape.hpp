@@ -62,9 +62,9 @@ struct PairShape {
 
 [[nodiscard]] PairShape read_shape(pg::Session& session, model::TablePair const& pair);
 
-// A text that is empty while both tables still hold what the session's snapshot saw: a rewrite, a TRUNCATE or a
+// A text that is empty while these tables still hold what the session's snapshot saw: a rewrite, a TRUNCATE or a
 // change of partitions since then makes rows vanish from an older snapshot. Call it after the query in question
 // and in the same transaction, whose locks keep the answer true.
-[[nodiscard]] std::string changed_since_snapshot(pg::Session& session, PairShape const& shape);
+[[nodiscard]] std::string changed_since_snapshot(pg::Session& session, std::vector<base::Oid> const& tables);
 
 } // namespace pgcarve::verify
