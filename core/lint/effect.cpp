@@ -231,7 +231,7 @@ private:
             break;
         case Verb::detach_partition:
             lock(action_.on, action_.concurrently ? Lock::share_update_exclusive : Lock::access_exclusive);
-            lock(action_.other, action_.concurrently ? Lock::share_update_exclusive : Lock::access_exclusive);
+            lock(action_.other, action_.concurrently || state_.version < 14 ? Lock::share_update_exclusive : Lock::access_exclusive);
             break;
         case Verb::inherit:
             lock(action_.on, Lock::access_exclusive);

@@ -193,6 +193,12 @@ struct Gap {
     std::string reason;
 };
 
+// Grammar that servers before `version` do not have.
+struct Need {
+    int version = 0; // major
+    std::string what;
+};
+
 // What stands in a routine's body; it runs at some other time.
 struct Body {
     std::vector<Ref> refs;
@@ -204,6 +210,7 @@ struct Statement {
     std::vector<Action> actions;
     std::vector<Ref> refs; // of the statement and of a DO block; not of routines' bodies
     std::vector<Gap> gaps;
+    std::vector<Need> needs;
     bool parsed = false;
 };
 

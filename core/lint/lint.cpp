@@ -175,8 +175,6 @@ private:
         bool open = false; // a gap that nobody answered for
         for (auto const& gap : statement.gaps)
             open = tell_gap(gap) || open;
-        if (state_.version < 15 && std::ranges::any_of(statement.actions, [](Action const& action) { return action.verb == Verb::merge; }))
-            open = tell_gap({statement.span, "MERGE is not known before PostgreSQL 15"}) || open;
         ++(open ? report_.coverage.not_analysed : report_.coverage.heuristic);
         state_.before(statement);
         for (std::size_t i = 0; i < statement.actions.size(); ++i) {

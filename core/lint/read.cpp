@@ -29,6 +29,7 @@ Statement read_statement(std::string_view text, Span span) {
     }
     statement.parsed = true;
     auto const& wrapped = child(parsed[0], "stmt");
+    statement.needs = needs_of(wrapped);
     for (auto const& [kind, node] : wrapped.items()) {
         if (kind == "DoStmt") {
             read_do(node, place, statement);

@@ -71,6 +71,7 @@ struct Rule {
     model::LintRule about;
     Shows shows = Shows::nothing;
     void (*judge)(Context const&) = nullptr;
+    int version = 15;        // of the server that the examples are for
     std::string config = {}; // boundary rules: the pgcarve.toml of the examples, when not the usual one
 };
 

@@ -58,6 +58,8 @@ void read_alter_table(Node const& node, Place const& place, std::vector<Action>&
 [[nodiscard]] Column read_column(Node const& node, Place const& place);
 [[nodiscard]] Action read_constraint(Node const& node, Place const& place);
 
+[[nodiscard]] std::vector<Need> needs_of(Node const& statement);
+
 // Bodies: what a DO block does goes to the statement, what a routine does to its action.
 void read_do(Node const& node, Place const& place, Statement& statement);
 void read_routine(Node const& node, Place const& place, Statement& statement);

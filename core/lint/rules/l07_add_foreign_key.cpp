@@ -10,7 +10,7 @@ void judge(Context const& context) {
         return;
     if (action.verb == Verb::add_constraint && action.constraint == ConstraintKind::foreign_key &&
         action.validates) {
-        bool const partitioned = context.state.is_partitioned(action.on);
+        bool const partitioned = context.state.version < 18 && context.state.is_partitioned(action.on);
         context.tell({.span = action.span,
                       .message = "writes to " + context.table() + " and " + shown(action.other) +
                                  " wait while every row is checked",

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "lint/proof.hpp"
+#include "pg/lint/examples.hpp"
 #include "pg/trace.hpp"
 #include "run/scratch.hpp"
 #include "support/server.hpp"
@@ -18,16 +19,9 @@ namespace {
 using namespace pgcarve;
 using lint::Lock;
 
-std::string schema() {
-    std::string text{lint::example_schema()};
-    for (std::string const role : {"CREATE ROLE checkout_app;\n", "CREATE ROLE crm_app;\n"}) // the whole server's
-        text.erase(text.find(role), role.size());
-    return text;
-}
-
 std::vector<lint::Observed> observe(std::string const& sql) {
     lint::Input input;
-    input.schema.push_back({"schema.sql", schema()});
+    input.schema.push_back({"schema.sql", test::example_schema()});
     input.files.push_back({"m.sql", sql});
     base::Interrupt interrupt;
     auto result = run::run_on_scratch({.dsn = test::Server::shared().dsn()}, input, interrupt);

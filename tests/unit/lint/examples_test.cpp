@@ -13,6 +13,7 @@ using namespace pgcarve;
 test::Judged judge_example(lint::Rule const& rule, std::string const& sql) {
     test::Setting setting;
     setting.schema = lint::example_schema();
+    setting.options.server_version = rule.version;
     if (rule.about.id[0] == 'B')
         setting.config = lint::example_config();
     if (rule.about.id[0] == 'S')
