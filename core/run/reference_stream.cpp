@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "pg/wake.hpp"
+#include "run/patience.hpp"
 #include "sync/stream.hpp"
 
 namespace pgcarve::run {
@@ -19,8 +20,6 @@ namespace {
 
 constexpr Millis slice{200};
 constexpr Millis pause{2'000};
-
-bool passing(Error const& e) { return e.exit() == base::Exit::unavailable; }
 
 } // namespace
 
@@ -56,8 +55,8 @@ struct ReferenceStream::Impl {
             } catch (Error const& e) {
                 if (over())
                     return;
-                context.events.warn(fmt::format("reference tables: {}{}", e.message(), passing(e) ? "; trying again" : "; they are not fed until `sync` is started again"));
-                if (!passing(e)) {
+                context.events.warn(fmt::format("reference tables: {}{}", e.message(), passes(e) ? "; trying again" : "; they are not fed until `sync` is started again"));
+                if (!passes(e)) {
                     std::lock_guard const lock{mutex};
                     broken = std::current_exception();
                     return;

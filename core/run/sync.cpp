@@ -27,12 +27,60 @@ void require_free(std::optional<control::Attempt> const& open, Phase phase, std:
                 fmt::format("run `{}` to finish it", rerun_command(open->verb, service))};
 }
 
+// What a stop request does to work in progress, or what would have been tried again without one: no decision that somebody
+// has to take.
+bool ended_by_request(Error const& e) {
+    if (auto const* const refused = dynamic_cast<pg::SqlError const*>(&e)) {
+        auto const state = refused->sqlstate();
+        return state == pg::sqlstate::query_canceled || state == pg::sqlstate::lock_not_available || state == pg::sqlstate::deadlock_detected;
+    }
+    return e.exit() == Exit::unavailable;
+}
+
+// What was broken off comes again with the next run.
 SyncOutcome stopped(Context& context, std::string const& service, SyncOutcome outcome) {
-    pg::Session session{context.shared("sync")};
-    auto const now = control::Store{session}.service(service);
-    outcome.phase = cutover::text(now ? now->phase : Phase::planned);
     outcome.next = fmt::format("pgcarve sync {}", service);
+    try {
+        pg::Session session{context.shared("sync")};
+        auto const now = control::Store{session}.service(service);
+        outcome.phase = cutover::text(now ? now->phase : Phase::planned);
+    } catch (Error const&) {
+        if (outcome.phase.empty())
+            outcome.phase = "not known now"; // the server is away; that does not keep anybody from stopping
+    }
     return outcome;
+}
+
+void run_sync(Context& context, std::string const& service, SyncOptions const& options, Confirm const& confirm, SyncEvents const& events, SyncOutcome& outcome) {
+    auto const target_settings = other_database(context, service, "sync");
+    pg::Session session{context.shared("sync")};
+    control::require_current(session, control::embedded_migrations());
+    auto const state = control::Store{session}.service(service);
+    auto const open = control::Store{session}.open_attempt(service);
+    auto const phase = state ? state->phase : Phase::planned;
+    require_free(open, phase, service);
+    auto const lease = [&] { return std::make_unique<control::Lease>(context.shared("lease"), service, "sync", context.operator_name); };
+    bool const setting_up = open && open->verb == "sync";
+    if (!setting_up && (phase == Phase::syncing || phase == Phase::database_live)) {
+        follow(context, service, options, events, lease(), outcome);
+        return;
+    }
+    if (!setting_up && phase != Phase::planned && phase != Phase::schema_live)
+        throw Error{Exit::usage, "wrong-phase", fmt::format("service {} is {}", service, cutover::text(phase)),
+                    fmt::format("a sync begins at planned or schema_live: `pgcarve status {}` says what comes next; nothing was touched", service)};
+    PlannedSync planned;
+    if (!open) {
+        pg::Session target{target_settings};
+        planned = plan_sync_now(context, service, session, target, state);
+        refuse_if_told(planned.plan, fmt::format("service {} cannot be synced as it is", service));
+    }
+    if (!confirm(open ? open->plan : planned.plan)) {
+        outcome.confirmed = false;
+        return;
+    }
+    auto held = lease();
+    set_up_sync(context, service, options, events, session, *held, open, planned, phase, outcome);
+    follow(context, service, options, events, std::move(held), outcome);
 }
 
 } // namespace
@@ -45,40 +93,15 @@ model::Plan sync_plan(Context& context, std::string const& service) {
 }
 
 SyncOutcome sync_service(Context& context, std::string const& service, SyncOptions const& options, Confirm const& confirm, SyncEvents const& events) {
-    auto const target_settings = other_database(context, service, "sync");
-    pg::Session session{context.shared("sync")};
-    control::require_current(session, control::embedded_migrations());
-    auto const state = control::Store{session}.service(service);
-    auto const open = control::Store{session}.open_attempt(service);
-    auto const phase = state ? state->phase : Phase::planned;
-    require_free(open, phase, service);
-    auto const lease = [&] { return std::make_unique<control::Lease>(context.shared("lease"), service, "sync", context.operator_name); };
     SyncOutcome outcome;
-    bool const setting_up = open && open->verb == "sync";
-    if (!setting_up && (phase == Phase::syncing || phase == Phase::database_live)) {
-        follow(context, service, options, events, lease(), outcome);
-        return outcome;
-    }
-    if (!setting_up && phase != Phase::planned && phase != Phase::schema_live)
-        throw Error{Exit::usage, "wrong-phase", fmt::format("service {} is {}", service, cutover::text(phase)),
-                    fmt::format("a sync begins at planned or schema_live: `pgcarve status {}` says what comes next; nothing was touched", service)};
-    PlannedSync planned;
-    if (!open) {
-        pg::Session target{target_settings};
-        planned = plan_sync_now(context, service, session, target, state);
-        refuse_if_told(planned.plan, fmt::format("service {} cannot be synced as it is", service));
-    }
-    if (!confirm(open ? open->plan : planned.plan))
-        return {.confirmed = false};
-    auto held = lease();
     try {
-        set_up_sync(context, service, options, events, session, *held, open, planned, phase, outcome);
-    } catch (Error const&) {
-        if (!context.interrupt.requested() || options.until_caught_up)
+        run_sync(context, service, options, confirm, events, outcome);
+    } catch (Error const& e) {
+        // Not in step: whoever waits for that may not take a stop for it.
+        if (!context.interrupt.requested() || options.until_caught_up || !ended_by_request(e))
             throw;
-        return stopped(context, service, std::move(outcome)); // what was cancelled comes again with the next run
+        return stopped(context, service, std::move(outcome));
     }
-    follow(context, service, options, events, std::move(held), outcome);
     return outcome;
 }
 

@@ -8,6 +8,7 @@
 #include "pg/wake.hpp"
 #include "run/executor.hpp"
 #include "run/loose.hpp"
+#include "run/patience.hpp"
 #include "run/reference_stream.hpp"
 #include "run/route.hpp"
 #include "run/sync_mend.hpp"
@@ -26,8 +27,7 @@ namespace {
 
 constexpr Millis slice{100}; // between two looks at whether the lease is wanted
 constexpr int slices_in_a_tick = 10;
-constexpr Millis first_pause{1'000};
-constexpr Millis longest_pause{30'000};
+constexpr Millis look_again{1'000};
 
 class Following {
 public:
@@ -44,6 +44,8 @@ public:
                     context_.interrupt.wait_for(slice);
                     continue;
                 }
+                if (lease_->wanted())
+                    give_way();
                 auto const way = direction();
                 if (!way)
                     return;
@@ -51,15 +53,11 @@ public:
                 if (outcome_.caught_up)
                     return;
             } catch (Error const& e) {
-                if (options_.until_caught_up && context_.interrupt.requested())
-                    throw;
-                if (e.code() == "interrupted")
-                    continue; // stopped while it waited for another verb: a clean end like any other
-                if (!passing(e))
+                if (context_.interrupt.requested() && e.exit() == Exit::unavailable)
+                    throw; // a clean end, or not in step: sync_service() knows
+                if (!passes(e))
                     fail(e);
-                context_.events.warn(fmt::format("{}: trying again in {}s", e.message(), pause_.count() / 1000));
-                context_.interrupt.wait_for(pause_);
-                pause_ = std::min(pause_ * 2, longest_pause);
+                patience_.wait(e, [this] { return meanwhile(); });
                 reconnect();
             }
         }
@@ -68,10 +66,21 @@ public:
     }
 
 private:
-    // Trouble that goes by. stream-busy: the server has not found out yet that our last connection is gone.
-    static bool passing(Error const& e) {
-        static constexpr auto codes = {"server-lost", "unreachable", "in-doubt", "stream-busy"};
-        return std::ranges::any_of(codes, [&](char const* code) { return e.code() == code; });
+    // While nothing can be streamed: another verb may want the lease, and the source keeps more and more of its log.
+    bool meanwhile() {
+        try {
+            if (guarded_ && guard_->due()) {
+                pg::Session source{guarded_->source("sync")};
+                (void)guard_->look(source);
+                if (guard_->drops())
+                    guard_->drop(source);
+            }
+            return lease_ && lease_->wanted();
+        } catch (Error const& e) {
+            if (!passes(e))
+                throw;
+            return false; // it is away as well
+        }
     }
 
     // The stream knows what came; what to do about it shows where the two tables are held side by side.
@@ -146,7 +155,7 @@ private:
                 throw Error{Exit::needs_decision, "attempt-open", mend, "then run the same command again"};
             if (!told)
                 context_.events.warn(mend + "; the stream waits for that");
-            context_.interrupt.wait_for(first_pause);
+            context_.interrupt.wait_for(look_again);
             context_.interrupt.check();
             if (lease_->wanted())
                 give_way();
@@ -174,7 +183,16 @@ private:
                         "anything is streamed; nothing was applied"};
     }
 
+    void watch_log(Route const& way) {
+        if (guarded_ && guarded_->name == way.name)
+            return;
+        guard_.reset();
+        guarded_ = way;
+        guard_.emplace(context_, *guarded_, options_);
+    }
+
     void stream(Route const& way) {
+        watch_log(way);
         require_agreement(way);
         pg::Session source{way.source("sync")};
         auto const apart = read_apart(way);
@@ -194,25 +212,28 @@ private:
         auto const end = options_.until_caught_up ? sync::mark(source) : base::Lsn{~std::uint64_t{0}};
         auto const reference_end = options_.until_caught_up ? sync::mark(session_) : end;
         auto const before = outcome_.transactions;
-        WalGuard guard{context_, way, options_};
+        auto reached = stream->applied();
         bool wanted = false;
         for (int round = 1; !wanted && !outcome_.caught_up && !context_.interrupt.requested(); ++round) {
             outcome_.caught_up = stream->run_until(end, slice, context_.interrupt) && reference->reached(reference_end);
-            pause_ = first_pause;
+            if (auto const at = stream->applied(); at > reached) {
+                reached = at;
+                patience_.well();
+            }
             outcome_.transactions = before + stream->counts().transactions;
             if (round % slices_in_a_tick == 0 || outcome_.caught_up) {
                 tick(*stream);
-                (void)guard.look(source);
+                (void)guard_->look(source);
                 loose.drain(session_);
                 orphans.look(session_);
             }
             wanted = lease_->wanted();
-            if (guard.drops())
+            if (guard_->drops())
                 break;
         }
         stream->stop();
-        if (guard.drops() && !outcome_.caught_up)
-            guard.drop(source);
+        if (guard_->drops() && !outcome_.caught_up)
+            guard_->drop(source);
         if (wanted && !outcome_.caught_up) {
             reference.reset(); // its slot, too, is the other verb's to drop
             give_way();
@@ -233,7 +254,9 @@ private:
     pg::WakeFd wake_{context_.interrupt};
     pg::Session session_;
     std::unique_ptr<control::Lease> lease_;
-    Millis pause_ = first_pause;
+    Patience patience_{context_};
+    std::optional<Route> guarded_; // what is streamed
+    std::optional<WalGuard> guard_;
     model::DatabaseSetup database_;
     std::string stream_name_; // under which the other database keeps its record
 };

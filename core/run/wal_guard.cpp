@@ -20,11 +20,12 @@ std::string size(double bytes) { return fmt::format("{:.1f} MB", bytes / 1e6); }
 
 } // namespace
 
+bool WalGuard::due() const { return Clock::now() - looked_ >= between_looks; }
+
 std::string WalGuard::look(pg::Session& source) {
-    auto const now = Clock::now();
-    if (now - looked_ < between_looks)
+    if (!due())
         return reason_;
-    looked_ = now;
+    looked_ = Clock::now();
     over_ = false;
     reason_.clear();
     auto const slot = source.maybe_one(Sql{"SELECT (pg_current_wal_lsn() - restart_lsn)::float8 AS kept, safe_wal_size::float8 AS safe "

@@ -18,6 +18,8 @@ public:
     // Looks every few seconds, and warns once a minute. Why copying should wait, when more is kept than
     // options.max_retained_wal allows; empty: go on.
     [[nodiscard]] std::string look(pg::Session& source);
+    // Whether look() would look now.
+    [[nodiscard]] bool due() const;
     // Whether the last look found more than that, and the slot is to go for it.
     [[nodiscard]] bool drops() const noexcept { return over_ && options_.drop_at_wal_limit; }
     // Drops the slot, which nobody reads any more, and throws "wal-limit" (exit 5).

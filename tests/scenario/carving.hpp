@@ -47,6 +47,15 @@ public:
         if (pid_ > 0) // 0 would be the test itself
             kill(pid_, number);
     }
+    // Whether it has come so far as to look after SIGTERM itself.
+    [[nodiscard]] bool hears_signals() const {
+        std::ifstream in{fmt::format("/proc/{}/status", pid_)};
+        for (std::string line; std::getline(in, line);) {
+            if (line.starts_with("SigBlk:"))
+                return (std::stoull(line.substr(7), nullptr, 16) >> (SIGTERM - 1) & 1) != 0;
+        }
+        return false;
+    }
     [[nodiscard]] bool ended() {
         if (pid_ > 0 && waitpid(pid_, &status_, WNOHANG) == pid_)
             pid_ = 0;
