@@ -81,6 +81,7 @@ void Executor::run_step(model::Step const& step) {
         alone->second(step);
         if (attempt_.done.contains(step.id)) // it journaled itself, inside its own transaction
             return;
+        context_.failpoints.hit(fmt::format("{}/{}/unrecorded", attempt_.verb, step.id));
         pg::Transaction transaction{session_};
         control::Store{session_}.step_done(lease_, attempt_, step.id);
         transaction.commit();

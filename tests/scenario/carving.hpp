@@ -206,7 +206,8 @@ inline std::string line_difference(std::string const& expected, std::string cons
         std::size_t at = 0;
         while (at < text.size()) {
             auto const end = std::min(text.find('\n', at), text.size());
-            lines.insert(text.substr(at, end - at));
+            if (end > at)
+                lines.insert(text.substr(at, end - at));
             at = end + 1;
         }
     };

@@ -233,19 +233,28 @@ public:
         }));
     }
 
-    // Everything that both databases hold apart from rows, for comparing before with after.
-    [[nodiscard]] std::string objects() const {
-        std::string all;
-        for (auto const& side : sides()) {
-            auto session = side.server->connect(side.database);
-            all += catalog_text(session) +
-                   Carving::value(session, "SELECT coalesce(string_agg(format('slot %s', slot_name), E'\\n' ORDER BY slot_name), '') FROM pg_replication_slots"
-                                           " WHERE database = current_database()") +
-                   Carving::value(session, "SELECT coalesce(string_agg(format('publication %s', pubname), E'\\n' ORDER BY pubname), '') FROM pg_publication") +
-                   "\n";
+    // Everything that a database, and its server, hold apart from the application's rows, for comparing before with after.
+    // Of the control schema's tables those that are no history have to be empty when nothing is under way.
+    [[nodiscard]] static std::string objects(Client::Side const& side) {
+        auto session = side.server->connect(side.database);
+        auto all = catalog_text(session);
+        for (std::string const query :
+             {"SELECT format('slot %s', slot_name) FROM pg_replication_slots WHERE database = current_database()", "SELECT format('publication %s', pubname) FROM pg_publication",
+              "SELECT format('subscription %s', subname) FROM pg_subscription", "SELECT format('origin %s', roname) FROM pg_replication_origin",
+              "SELECT format('role %s', rolname) FROM pg_roles", "SELECT format('schema %s %s', nspname, nspacl) FROM pg_namespace WHERE nspname !~ '^pg_'",
+              "SELECT format('type %s', t.oid::regtype) FROM pg_type t WHERE t.typtype IN ('e', 'd', 'r') AND t.typnamespace::regnamespace::text !~ '^pg_|^information_schema$'",
+              "SELECT format('event trigger %s', evtname) FROM pg_event_trigger", "SELECT format('prepared %s', gid) FROM pg_prepared_xacts WHERE database = current_database()",
+              "SELECT format('policy %s on %s', polname, polrelid::regclass) FROM pg_policy", "SELECT format('rule %s on %s', rulename, ev_class::regclass) FROM pg_rewrite"
+              " WHERE rulename <> '_RETURN' AND ev_class >= 16384", "SELECT format('control table %s', c.oid::regclass) FROM pg_class c WHERE c.relnamespace::regnamespace::text = 'pgcarve'"})
+            all += Carving::value(session, fmt::format("SELECT coalesce(string_agg(line, E'\n' ORDER BY line COLLATE \"C\"), '') || E'\n' FROM ({}) x(line)", query));
+        static std::set<std::string> const history{"migration", "service", "attempt", "journal", "verification", "verification_turn", "finding", "gate_override", "audit", "audit_difference"};
+        for (auto const row : session.query(sql::Sql{"SELECT relname::text FROM pg_class WHERE relkind = 'r' AND relnamespace::regnamespace::text = 'pgcarve' ORDER BY 1"})) {
+            if (auto const table = row.text(0); !history.contains(table))
+                all += fmt::format("{} rows in pgcarve.{}\n", Carving::value(session, fmt::format("SELECT count(*) FROM pgcarve.{}", sql::quote_ident(table))), table);
         }
         return all;
     }
+    [[nodiscard]] std::string objects() const { return objects(shared_side()) + objects(own_side()); }
 
 private:
     std::string own_;
