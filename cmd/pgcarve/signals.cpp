@@ -61,6 +61,10 @@ void SignalWatcher::watch() {
         int signal = 0;
         if (sigwait(&signals_, &signal) != 0 || signal == wake_up)
             continue;
+        if (signal == SIGHUP && counts_hangups_) {
+            ++hangups_;
+            continue;
+        }
         if (interrupt_.requested()) {
             say("\nstopped at once: run the same command again, it finishes or undoes what was begun\n");
             _exit(static_cast<int>(base::Exit::unavailable));

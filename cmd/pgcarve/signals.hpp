@@ -24,6 +24,11 @@ public:
     SignalWatcher& operator=(SignalWatcher const&) = delete;
     ~SignalWatcher();
 
+    // From here on SIGHUP asks for the settings to be read again, which is counted, instead of for a stop. Not for a program
+    // whose terminal may go: that says SIGHUP as well.
+    static void count_hangups() noexcept { counts_hangups_ = true; }
+    [[nodiscard]] static int hangups() noexcept { return hangups_; }
+
 private:
     void watch();
 
@@ -32,6 +37,8 @@ private:
     sigset_t before_{};
     std::atomic<bool> stopping_{false};
     std::thread thread_;
+    static inline std::atomic<bool> counts_hangups_{false};
+    static inline std::atomic<int> hangups_{0};
 };
 
 } // namespace pgcarve::cmd

@@ -9,7 +9,12 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "config/parse.hpp"
+#include "config/sync_limits.hpp"
+#include "pgcarve/config_file.hpp"
+#include "pgcarve/signals.hpp"
 #include "pgcarve/verbs.hpp"
+#include "run/copy_throttle.hpp"
 #include "run/sync.hpp"
 #include "run/sync_mend.hpp"
 
@@ -21,11 +26,14 @@ using Clock = std::chrono::steady_clock;
 
 struct SyncOptions {
     std::string service;
-    run::SyncOptions sync;
+    bool until_caught_up = false;
+    std::optional<int> workers;
+    std::optional<long long> max_retained_wal;
+    std::optional<std::string> on_wal_limit;
+    std::string throttle;
     std::vector<std::string> set_aside;
     std::vector<std::string> bring_back;
     bool heal = false;
-    std::string on_wal_limit = "pause";
     Consent consent;
 };
 
@@ -105,6 +113,59 @@ private:
     bool ready_ = false; // systemd has been told: a copy takes longer than it waits for a start
 };
 
+// What the file and the options say; read again after a SIGHUP. A file that is wrong by then changes nothing.
+class LiveLimits {
+public:
+    LiveLimits(Context& context, SyncOptions const& options) : context_{context}, options_{options}, now_{read(context.config().throttle)} {
+        if (isatty(STDERR_FILENO) == 0)
+            SignalWatcher::count_hangups();
+    }
+
+    run::SyncOptions::Limits now() {
+        if (auto const hangups = SignalWatcher::hangups(); hangups != seen_) {
+            seen_ = hangups;
+            again();
+        }
+        return now_;
+    }
+
+private:
+    void again() {
+        try {
+            std::vector<config::Problem> warnings;
+            now_ = read(config::parse_or_throw(read_config(context_.options.config), context_.options.config, warnings).throttle);
+            context_.log.info("{} was read again: the limits in [sync] and [throttle] hold from now on", context_.options.config);
+        } catch (base::Error const& e) {
+            context_.log.warn("{} cannot be used, and the limits stay as they were: {}", context_.options.config, e.message());
+            for (auto const& detail : e.details())
+                context_.log.warn("{}", detail);
+        }
+    }
+
+    [[nodiscard]] run::SyncOptions::Limits read(model::Throttle const& throttle) const {
+        auto sync = config::sync_limits_of(read_config(context_.options.config));
+        sync.workers = options_.workers.value_or(sync.workers);
+        sync.max_retained_wal = options_.max_retained_wal.value_or(sync.max_retained_wal);
+        if (options_.on_wal_limit)
+            sync.drop_at_wal_limit = *options_.on_wal_limit == "drop";
+        return {sync, throttle};
+    }
+
+    Context& context_;
+    SyncOptions const& options_;
+    run::SyncOptions::Limits now_;
+    int seen_ = 0;
+};
+
+base::Exit ask_to_wait(SyncOptions const& options, Context& context) {
+    bool const off = options.throttle == "off";
+    RunContext run{context};
+    run::throttle_copy(run.get(), options.service, off ? "" : options.throttle);
+    context.terminal.message(off ? fmt::format("{}: rows are copied again\n", options.service)
+                                 : fmt::format("{}: copying waits; the stream goes on\nnext: pgcarve sync {} --throttle off\n", options.service, options.service));
+    return base::Exit::done;
+}
+
 base::Exit run_mend(SyncOptions const& options, run::MendRequest const& request, Context& context) {
     RunContext run{context};
     std::optional<base::Exit> said;
@@ -119,6 +180,8 @@ base::Exit run_mend(SyncOptions const& options, run::MendRequest const& request,
 
 base::Exit run_sync(SyncOptions const& options, Context& context) {
     using What = run::MendRequest::What;
+    if (!options.throttle.empty())
+        return ask_to_wait(options, context);
     if (options.heal)
         return run_mend(options, {.what = What::heal}, context);
     if (!options.set_aside.empty())
@@ -128,7 +191,9 @@ base::Exit run_sync(SyncOptions const& options, Context& context) {
     RunContext run{context};
     std::optional<base::Exit> said;
     Reporter reporter{context};
-    auto const outcome = run::sync_service(run.get(), options.service, options.sync, ask(context, options.consent, said), reporter.events(options.service));
+    LiveLimits limits{context, options};
+    run::SyncOptions const sync{.until_caught_up = options.until_caught_up, .limits = [&limits] { return limits.now(); }};
+    auto const outcome = run::sync_service(run.get(), options.service, sync, ask(context, options.consent, said), reporter.events(options.service));
     context.terminal.progress("");
     if (!outcome.confirmed)
         return said.value_or(base::Exit::usage);
@@ -149,24 +214,23 @@ void register_sync(Registry& registry) {
          .examples = {"pgcarve sync checkout --dry-run", "pgcarve sync checkout --yes", "pgcarve sync checkout --yes --until-caught-up"},
          .details = "Runs until it is stopped (SIGTERM or SIGINT: exit code 0) and goes on where it was when it is run\n"
                     "again. A server that is lost is tried again until it is back. With --until-caught-up, exit code 0\n"
-                    "means in step; stopped before that, it is 4."},
-        [options](Context& context) {
-            options->sync.drop_at_wal_limit = options->on_wal_limit == "drop";
-            return run_sync(*options, context);
-        });
+                    "means in step; stopped before that, it is 4. Without a terminal, SIGHUP reads [sync] and\n"
+                    "[throttle] of pgcarve.toml again; what these options say goes before the file."},
+        [options](Context& context) { return run_sync(*options, context); });
     verb.add_option("SERVICE", options->service, "the service, as pgcarve.toml names it")->type_name("")->required();
-    verb.add_flag("--until-caught-up", options->sync.until_caught_up, "return once everything committed before the call is applied");
-    verb.add_option("--workers", options->sync.workers, "connections that copy at the same time")->check(CLI::Range(1, 32))->capture_default_str();
-    verb.add_option("--max-retained-wal", options->sync.max_retained_wal, "log that the source may keep for the slot (50GB): above it, copying waits")
+    verb.add_flag("--until-caught-up", options->until_caught_up, "return once everything committed before the call is applied");
+    verb.add_option("--workers", options->workers, "connections that copy at the same time (2)")->check(CLI::Range(1, 32));
+    verb.add_option("--max-retained-wal", options->max_retained_wal, "log that the source may keep for the slot (50GB): above it, copying waits")
         ->type_name("SIZE")
         ->transform(CLI::AsSizeValue(false));
     verb.add_option("--on-wal-limit", options->on_wal_limit, "above it: pause, or drop the slot to save the source's disk")
-        ->check(CLI::IsMember({"pause", "drop"}))
-        ->capture_default_str();
+        ->check(CLI::IsMember({"pause", "drop"}));
     auto* const heal = verb.add_flag("--heal", options->heal, "a new slot, then compare every range with the source and change what differs");
     auto* const aside = verb.add_option("--set-aside", options->set_aside, "leave this table alone, and go on with the others")->type_name("TABLE")->allow_extra_args(false);
     auto* const back = verb.add_option("--bring-back", options->bring_back, "mend this table and follow it again")->type_name("TABLE")->allow_extra_args(false);
-    heal->excludes(aside)->excludes(back);
+    auto* const throttle = verb.add_option("--throttle", options->throttle, "have copying wait, also of a sync that runs, and say why; off: go on")->type_name("REASON|off");
+    heal->excludes(aside)->excludes(back)->excludes(throttle);
+    throttle->excludes(aside)->excludes(back);
     aside->excludes(back);
     options->consent.declare(verb);
 }

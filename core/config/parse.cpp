@@ -9,6 +9,7 @@
 #include "base/error.hpp"
 #include "config/names.hpp"
 #include "config/pooler_section.hpp"
+#include "config/sync_section.hpp"
 #include "config/section.hpp"
 
 namespace pgcarve::config {
@@ -148,6 +149,7 @@ private:
         read_throttle(top);
         read_hooks(top);
         (void)read_pooler(top);
+        (void)read_sync_limits(top);
         read_lint(top);
         top.finish();
         refuse_shared_schemas();

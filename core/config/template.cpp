@@ -79,6 +79,13 @@ max_write_block = "2s"
 #chunk_time = "100ms"
 #nice = 0.5
 
+# What a database hop may take of the source: connections that copy, and log that is kept for the stream's slot; above
+# that, copying waits (pause), or the slot goes to save the source's disk (drop).
+#[sync]
+#workers = 2
+#max_retained_wal = "50GB"
+#on_wal_limit = "pause"
+
 # Shell commands run when authority has moved.
 #[hooks]
 #on_cutover = "systemctl reload pgbouncer"

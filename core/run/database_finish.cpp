@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "catalog/reader.hpp"
+#include "control/throttle.hpp"
 #include "plan/database_finish.hpp"
 #include "run/executor.hpp"
 #include "run/move_parts.hpp"
@@ -48,6 +49,7 @@ FinishOutcome complete_database(Context& context, control::ServiceState const& s
     executor.inside("retire", [&](model::Step const&) {
         store.advance(lease, Event::complete, Phase::database_live);
         store.set_hold(lease, hold);
+        control::forget_throttle(session, service);
     });
     executor.alone("drain", [&](model::Step const&) { finish_loose_keys(context, service, session, steps.session()); });
     executor.alone("drop", [&](model::Step const& step) {

@@ -268,7 +268,10 @@ struct LooseKeys::Impl {
     std::string last_trouble;
     bool idle = true;
 
-    Impl(Context& given, std::string name) : context{given}, service{std::move(name)}, places{given} {}
+    std::function<model::Throttle()> limits;
+
+    Impl(Context& given, std::string name, std::function<model::Throttle()> throttle)
+        : context{given}, service{std::move(name)}, places{given}, limits{std::move(throttle)} {}
 
     void read(pg::Session& shared) {
         auto const now = shared.one(Sql{"SELECT count(*) || ' ' || coalesce(max(changed_at)::text, '') AS v FROM pgcarve.service"}).text("v");
@@ -301,7 +304,7 @@ struct LooseKeys::Impl {
             return;
         auto at = located(shared, keys_of_parent);
         for (auto const& key : at) {
-            if (auto const reason = mirror::throttle_reason(key.child, context.map.throttle); !reason.empty()) {
+            if (auto const reason = mirror::throttle_reason(key.child, limits ? limits() : context.map.throttle); !reason.empty()) {
                 tell("loose foreign keys wait: " + reason);
                 idle = false;
                 return;
@@ -318,7 +321,8 @@ struct LooseKeys::Impl {
     }
 };
 
-LooseKeys::LooseKeys(Context& context, std::string service) : impl_{std::make_unique<Impl>(context, std::move(service))} {}
+LooseKeys::LooseKeys(Context& context, std::string service, std::function<model::Throttle()> throttle)
+    : impl_{std::make_unique<Impl>(context, std::move(service), std::move(throttle))} {}
 LooseKeys::~LooseKeys() = default;
 bool LooseKeys::idle() const { return impl_->idle; }
 

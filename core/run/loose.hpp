@@ -6,6 +6,7 @@
 // refers to the key. What cannot be done stays in the queue with the reason, and is tried again with growing pauses.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -20,7 +21,8 @@ namespace pgcarve::run {
 
 class LooseKeys {
 public:
-    LooseKeys(Context& context, std::string service);
+    // `throttle`: the limits now; empty: those of the boundary map.
+    LooseKeys(Context& context, std::string service, std::function<model::Throttle()> throttle = {});
     ~LooseKeys();
 
     // What is due, for about `budget`; trouble with one entry or server is told and left for the next call. Does nothing

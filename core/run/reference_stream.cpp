@@ -9,6 +9,7 @@
 
 #include "pg/wake.hpp"
 #include "run/patience.hpp"
+#include "run/sync_mend.hpp"
 #include "sync/stream.hpp"
 
 namespace pgcarve::run {
@@ -33,6 +34,7 @@ Route reference_route(Context const& context, std::string const& service, model:
 struct ReferenceStream::Impl {
     Context& context;
     Route way;
+    SyncOptions options;
     pg::WakeFd wake;
     std::atomic<bool> stop{false};
     std::atomic<std::uint64_t> passed{0};
@@ -40,7 +42,8 @@ struct ReferenceStream::Impl {
     std::exception_ptr broken;
     std::thread thread;
 
-    Impl(Context& given, Route route) : context{given}, way{std::move(route)}, wake{given.interrupt}, thread{[this] { run(); }} {}
+    Impl(Context& given, Route route, SyncOptions::Limits const& limits)
+        : context{given}, way{std::move(route)}, options{.limits = [limits] { return limits; }}, wake{given.interrupt}, thread{[this] { run(); }} {}
     ~Impl() {
         stop = true;
         thread.join();
@@ -69,7 +72,14 @@ struct ReferenceStream::Impl {
 
     void follow() {
         pg::Session source{way.source("reference")};
-        auto const tables = read_mapping(way, source);
+        auto const apart = read_apart(way);
+        if (!apart.returning.empty()) {
+            pg::Session shared{context.shared("reference")};
+            SyncOutcome outcome;
+            (void)mend(context, way, shared, source, apart, options, {}, outcome, wake.get(), [this] { return over(); });
+            return; // and look again
+        }
+        auto const tables = read_mapping(way, source, apart.left);
         auto const stream = open_stream(context, way, tables, wake.get());
         while (!over()) {
             stream->run_until(base::Lsn{~std::uint64_t{0}}, slice, context.interrupt);
@@ -79,9 +89,10 @@ struct ReferenceStream::Impl {
     }
 };
 
-ReferenceStream::ReferenceStream(Context& context, std::string const& service, model::DatabaseSetup const& setup) {
+ReferenceStream::ReferenceStream(Context& context, std::string const& service, model::DatabaseSetup const& setup,
+                                 SyncOptions::Limits const& limits) {
     if (!setup.reference.empty())
-        impl_ = std::make_unique<Impl>(context, reference_route(context, service, setup));
+        impl_ = std::make_unique<Impl>(context, reference_route(context, service, setup), limits);
 }
 ReferenceStream::~ReferenceStream() = default;
 

@@ -1,7 +1,7 @@
 // The stream of the reference tables (plan/reference.hpp), beside the service's own one and in a thread of its own: always from
 // the shared database, whoever has the authority over the service.
 //
-// What goes by is waited for. What does not is told once, and ends it: the service's own stream goes on.
+// Tables that a heal has marked are mended first. What goes by is waited for. What does not is told once, and ends it: the service's own stream goes on.
 #pragma once
 
 #include <memory>
@@ -11,6 +11,7 @@
 #include "model/setup.hpp"
 #include "run/context.hpp"
 #include "run/route.hpp"
+#include "run/sync.hpp"
 
 namespace pgcarve::run {
 
@@ -19,7 +20,7 @@ namespace pgcarve::run {
 class ReferenceStream {
 public:
     // Runs from here on when there are reference tables.
-    ReferenceStream(Context& context, std::string const& service, model::DatabaseSetup const& setup);
+    ReferenceStream(Context& context, std::string const& service, model::DatabaseSetup const& setup, SyncOptions::Limits const& limits);
     ~ReferenceStream(); // stops at a commit
 
     // Whether everything is applied that was committed before `until`; true when there is nothing to apply. Throws what ended it.

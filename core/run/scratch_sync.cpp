@@ -17,6 +17,8 @@ using sql::Sql;
 
 namespace {
 
+SyncOptions::Limits one_worker() { return {.sync = {.workers = 1}, .throttle = {}}; }
+
 constexpr int rows_at_once = 3;
 
 pg::Session connect(std::string const& dsn) { return pg::Session{{.dsn = dsn, .purpose = "scratch"}}; }
@@ -204,7 +206,7 @@ void ScratchSync::make(std::string const& service, KeptBy by) {
         if (by == KeptBy::mirror)
             (void)split(context, service, yes);
         else
-            (void)sync_service(context, service, {.until_caught_up = true, .workers = 1}, yes, {});
+            (void)sync_service(context, service, {.until_caught_up = true, .limits = one_worker}, yes, {});
     } catch (base::Error const& error) {
         if (error.code() == "interrupted")
             throw;
@@ -276,7 +278,7 @@ lint::SyncTried ScratchSync::try_out(Pair const& pair) {
     if (pair.table.by == KeptBy::stream) {
         try {
             Context context{.map = *maps_.at({pair.table.service, pair.table.by}), .interrupt = interrupt_, .operator_name = "lint", .events = {}, .failpoints = Failpoints{}};
-            (void)sync_service(context, pair.table.service, {.until_caught_up = true, .workers = 1}, [](model::Plan const&) { return true; }, {});
+            (void)sync_service(context, pair.table.service, {.until_caught_up = true, .limits = one_worker}, [](model::Plan const&) { return true; }, {});
         } catch (base::Error const& error) {
             if (error.code() == "interrupted")
                 throw;

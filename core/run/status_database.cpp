@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "catalog/reader.hpp"
+#include "control/throttle.hpp"
 #include "run/database_facts.hpp"
 #include "run/database_lag.hpp"
 #include "run/facts.hpp"
@@ -75,6 +76,11 @@ void show_stream(Context& context, pg::Session& shared, control::ServiceState co
     auto const& setup = *state.setup;
     bool const back = state.phase == Phase::database_live;
     bool const running = control::Store{shared}.lease_holder(state.name).has_value();
+    auto const throttle = control::throttle_state(shared, state.name);
+    if (running && throttle.waits)
+        status.throttled = throttle.waits;
+    else if (throttle.asked)
+        status.throttled = fmt::format("copying waits, as {} asked: {}", throttle.asked_by, *throttle.asked);
     try {
         auto const way = route(context, state.name, *setup.database, back);
         status.loose = loose_status(context, shared, state);

@@ -7,6 +7,7 @@
 #include <functional>
 #include <string>
 
+#include "model/sync_limits.hpp"
 #include "run/authority.hpp"
 #include "run/context.hpp"
 #include "sync/copy.hpp"
@@ -15,9 +16,12 @@ namespace pgcarve::run {
 
 struct SyncOptions {
     bool until_caught_up = false; // return once everything is applied that was committed when it was called
-    int workers = 2;
-    long long max_retained_wal = 0; // bytes of log that the source may keep for the slot; 0: no limit of ours
-    bool drop_at_wal_limit = false; // above it the slot goes, the target has to be healed then; false: only copying waits
+    // What holds now; asked again and again, by the thread that runs the sync.
+    struct Limits {
+        model::SyncLimits sync{};
+        model::Throttle throttle{}; // of copying
+    };
+    std::function<Limits()> limits = [] { return Limits{}; };
 };
 
 struct SyncTick {

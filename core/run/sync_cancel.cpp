@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include "catalog/reader.hpp"
+#include "control/throttle.hpp"
 #include "plan/database.hpp"
 #include "plan/database_finish.hpp"
 #include "plan/sync.hpp"
@@ -71,6 +72,7 @@ CancelSyncOutcome cancel_sync(Context& context, std::string const& service, Conf
     executor.finish(nullptr, false, [&] {
         if (session.one(sql::Sql{"SELECT pg_catalog.to_regclass('pgcarve.stream') IS NOT NULL AS there"}).boolean("there"))
             sync::forget(session, setup.back_name());
+        control::forget_throttle(session, service);
         store.advance(lease, Event::cancel, store.service(service)->phase);
         auto after = *store.service(service);
         outcome.phase = cutover::text(after.phase);

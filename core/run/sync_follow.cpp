@@ -197,7 +197,7 @@ private:
         pg::Session source{way.source("sync")};
         auto const apart = read_apart(way);
         if (!apart.returning.empty()) {
-            if (!mend(context_, way, source, apart, options_, events_, outcome_, wake_.get(), [this] { return lease_->wanted(); }))
+            if (!mend(context_, way, session_, source, apart, options_, events_, outcome_, wake_.get(), [this] { return lease_->wanted(); }))
                 give_way();
             return; // and look again
         }
@@ -205,8 +205,8 @@ private:
         if (!apart.left.empty())
             context_.events.warn(fmt::format("{} tables of {} are set aside: `pgcarve sync {} --bring-back TABLE` mends them", apart.left.size(), service_, service_));
         auto const stream = open_stream(context_, way, tables, wake_.get());
-        std::optional<ReferenceStream> reference{std::in_place, context_, service_, database_};
-        LooseKeys loose{context_, service_};
+        std::optional<ReferenceStream> reference{std::in_place, context_, service_, database_, options_.limits()};
+        LooseKeys loose{context_, service_, [this] { return options_.limits().throttle; }};
         OrphanWatch orphans{context_, service_};
         events_.ready(outcome_.phase);
         auto const end = options_.until_caught_up ? sync::mark(source) : base::Lsn{~std::uint64_t{0}};
@@ -222,6 +222,7 @@ private:
             }
             outcome_.transactions = before + stream->counts().transactions;
             if (round % slices_in_a_tick == 0 || outcome_.caught_up) {
+                (void)options_.limits(); // the file may have changed
                 tick(*stream);
                 (void)guard_->look(source);
                 loose.drain(session_);

@@ -6,9 +6,9 @@
 
 #include "catalog/reader.hpp"
 #include "control/migrations.hpp"
-#include "mirror/throttle.hpp"
 #include "pg/replication.hpp"
-#include "run/wal_guard.hpp"
+#include "run/copy_throttle.hpp"
+#include "run/reference_stream.hpp"
 #include "sync/aside.hpp"
 #include "sync/copy.hpp"
 
@@ -79,6 +79,22 @@ model::Step step_of(std::string id, std::string why) {
     return step;
 }
 
+void heal(Context& context, Route const& way, std::vector<sql::QName> const& tables) {
+    pg::Session source{way.source("sync")};
+    pg::Session target{way.target("sync")};
+    sync::prepare_target(target);
+    if (!sync::position(target, way.name))
+        sync::set_position(target, way.name, {}, ""); // of no log: nothing is applied from it
+    // From here on no row counts as equal, whatever this dies of.
+    sync::bring_back(target, way.name, tables, "the stream is healed");
+    context.failpoints.hit("heal/marked");
+    drop_slot(context, source, way.name);
+    context.failpoints.hit("heal/dropped");
+    make_slot(context, way, source);
+    context.failpoints.hit("heal/slot");
+    set_position_of_slot(way, source, target);
+}
+
 } // namespace
 
 Apart read_apart(Route const& way) {
@@ -96,11 +112,11 @@ Apart read_apart(Route const& way) {
     return apart;
 }
 
-bool mend(Context& context, Route const& way, pg::Session& source, Apart const& apart, SyncOptions const& options, SyncEvents const& events,
+bool mend(Context& context, Route const& way, pg::Session& shared, pg::Session& source, Apart const& apart, SyncOptions const& options, SyncEvents const& events,
           SyncOutcome& outcome, int wake_fd, std::function<bool()> const& give_way) {
     auto const tables = read_mapping(way, source, apart.left);
     auto const catalog = catalog::read_catalog(source);
-    sync::CopySettings settings{.stream = way.name, .source = way.source("copy"), .target = way.target("copy"), .workers = options.workers, .repair = true};
+    sync::CopySettings settings{.stream = way.name, .source = way.source("copy"), .target = way.target("copy"), .workers = options.limits().sync.workers, .repair = true};
     for (auto const& table : tables.tables()) {
         auto const* const found = catalog.find(table.source);
         bool const returns = std::ranges::find(apart.returning, table.source) != apart.returning.end();
@@ -119,11 +135,9 @@ bool mend(Context& context, Route const& way, pg::Session& source, Apart const& 
             stop.request("another verb");
         }
     };
-    WalGuard wal{context, way, options};
-    copy_events.throttled = [&] {
-        auto const reason = wal.look(source);
-        return reason.empty() ? mirror::throttle_reason(source, context.map.throttle) : reason;
-    };
+    CopyThrottle throttle{context, way, options, shared};
+    copy_events.throttled = [&] { return throttle.reason(source); };
+    copy_events.workers = [&] { return options.limits().sync.workers; };
     copy_events.after_range = [&] { context.failpoints.hit("sync/mend-range"); };
     std::unique_ptr<sync::Stream> stream;
     try {
@@ -148,30 +162,35 @@ MendOutcome change_apart(Context& context, std::string const& service, MendReque
     auto const way = streamed_way(context, service, session);
     pg::Session source{way.source("sync")};
     auto const catalog = catalog::read_catalog(source);
+    // The reference tables have a stream of their own, which goes the same way whoever has the authority.
+    auto const database = *control::Store{session}.service(service)->setup->database;
+    auto const reference = reference_route(context, service, database);
     MendOutcome outcome;
     auto const next = fmt::format("a sync that runs takes it up by itself; otherwise: pgcarve sync {}", service);
     if (request.what == MendRequest::What::heal) {
-        if (way.back)
+        if (way.back && database.reference.empty())
             throw Error{Exit::usage, "wrong-phase", "the stream back to the shared database cannot be healed in place",
                         fmt::format("the tables there keep the rows that they have; without the way back, `pgcarve complete {}` ends the hop", service)};
-        outcome.tables = with_rows(way, catalog);
-        if (!confirm(plan_of("heal", service,
-                             {step_of("slot", fmt::format("slot {} is dropped and made anew; it waits for the transactions that run at the source", way.name)),
-                              step_of("mend", fmt::format("every range of {} tables is compared with the source, and what differs is changed", outcome.tables.size()))})))
+        struct Stream {
+            Route const& way;
+            std::vector<sql::QName> tables;
+        };
+        std::vector<Stream> streams;
+        if (!way.back)
+            streams.push_back({way, with_rows(way, catalog)});
+        if (!database.reference.empty())
+            streams.push_back({reference, with_rows(reference, way.back ? catalog::read_catalog(session) : catalog)});
+        std::vector<model::Step> steps;
+        for (auto const& one : streams) {
+            outcome.tables.insert(outcome.tables.end(), one.tables.begin(), one.tables.end());
+            steps.push_back(step_of("slot", fmt::format("slot {} is dropped and made anew; it waits for the transactions that run at the source", one.way.name)));
+            steps.push_back(step_of("mend", fmt::format("every range of {} tables is compared with the source, and what differs is changed", one.tables.size())));
+        }
+        if (!confirm(plan_of("heal", service, std::move(steps))))
             return {.confirmed = false, .tables = {}, .next = {}};
         control::Lease const lease{context.shared("lease"), service, "sync", context.operator_name, control::Lease::From::sync};
-        pg::Session target{way.target("sync")};
-        sync::prepare_target(target);
-        if (!sync::position(target, way.name))
-            sync::set_position(target, way.name, {}, ""); // of no log: nothing is applied from it
-        // From here on no row counts as equal, whatever this dies of.
-        sync::bring_back(target, way.name, outcome.tables, "the stream is healed");
-        context.failpoints.hit("heal/marked");
-        drop_slot(context, source, way.name);
-        context.failpoints.hit("heal/dropped");
-        make_slot(context, way, source);
-        context.failpoints.hit("heal/slot");
-        set_position_of_slot(way, source, target);
+        for (auto const& one : streams)
+            heal(context, one.way, one.tables);
         outcome.next = next;
         return outcome;
     }

@@ -22,8 +22,8 @@ struct Apart {
 // Mends what is returning, range by range, while the stream goes on with the other tables; they belong to the stream
 // again then. Returns false when `give_way` asked for that in the middle: the next call goes on behind the last range.
 // Errors: those of sync::Copy and open_stream().
-[[nodiscard]] bool mend(Context& context, Route const& way, pg::Session& source, Apart const& apart, SyncOptions const& options,
-                        SyncEvents const& events, SyncOutcome& outcome, int wake_fd, std::function<bool()> const& give_way);
+[[nodiscard]] bool mend(Context& context, Route const& way, pg::Session& shared, pg::Session& source, Apart const& apart,
+                        SyncOptions const& options, SyncEvents const& events, SyncOutcome& outcome, int wake_fd, std::function<bool()> const& give_way);
 
 // The verbs of it. Each takes the lease, so that a sync which runs gives way and then goes on with what has changed.
 struct MendRequest {

@@ -6,7 +6,6 @@
 #include "catalog/reader.hpp"
 #include "config/names.hpp"
 #include "ddl/target.hpp"
-#include "mirror/throttle.hpp"
 #include "pg/wake.hpp"
 #include "plan/crossings.hpp"
 #include "plan/database.hpp"
@@ -14,12 +13,13 @@
 #include "plan/reference.hpp"
 #include "plan/split.hpp"
 #include "plan/sync.hpp"
+#include "run/copy_throttle.hpp"
 #include "run/crossings.hpp"
 #include "run/executor.hpp"
+#include "run/patience.hpp"
 #include "run/reference_stream.hpp"
 #include "run/route.hpp"
 #include "run/sync_target.hpp"
-#include "run/wal_guard.hpp"
 #include "sync/stream.hpp"
 
 namespace pgcarve::run {
@@ -88,7 +88,7 @@ void Work::set_position(Route const& way) const {
 void Work::copy(Route const& way) const {
     auto const catalog = catalog::read_catalog(session);
     auto const tables = read_mapping(way, session);
-    sync::CopySettings settings{.stream = way.name, .source = way.source("copy"), .target = way.target("copy"), .workers = options.workers};
+    sync::CopySettings settings{.stream = way.name, .source = way.source("copy"), .target = way.target("copy"), .workers = options.limits().sync.workers};
     for (auto const& table : tables.tables()) {
         auto const* const found = catalog.find(table.source);
         settings.estimated_rows.push_back(found != nullptr ? found->estimated_rows : 0);
@@ -101,11 +101,9 @@ void Work::copy(Route const& way) const {
         outcome.rows = progress.rows - before;
         events.copy(progress);
     };
-    WalGuard guard{context, way, options};
-    copy_events.throttled = [&] {
-        auto const reason = guard.look(session);
-        return reason.empty() ? mirror::throttle_reason(session, context.map.throttle) : reason;
-    };
+    CopyThrottle throttle{context, way, options, session};
+    copy_events.throttled = [&] { return throttle.reason(session); };
+    copy_events.workers = [&] { return options.limits().sync.workers; };
     copy_events.after_range = [&] { context.failpoints.hit("sync/range"); };
     std::unique_ptr<sync::Stream> stream;
     copy.run([&] { return open_stream(context, way, tables, wake_fd); }, stream, context.interrupt, copy_events);
@@ -200,7 +198,20 @@ void set_up_sync(Context& context, std::string const& service, SyncOptions const
         auto const guard = context.interrupt.on_request([&steps] { steps.cancel(); });
         steps.run(step.id == "target:locks" ? locks_step(step, service, setup, steps.session()) : step, announce_wait(context, step.id));
     });
-    executor.alone("copy", [&](model::Step const& step) { work.copy(way(step)); });
+    executor.alone("copy", [&](model::Step const& step) {
+        Patience patience{context};
+        for (;;) {
+            try {
+                work.copy(way(step));
+                return;
+            } catch (Error const& e) {
+                // Without the source's session or the lease the whole run ends, and the next one goes on behind the last range.
+                if (context.interrupt.requested() || !passes(e) || !session.alive() || !lease.alive())
+                    throw;
+                patience.wait(e, [] { return false; });
+            }
+        }
+    });
     executor.inside("phase:syncing", [&](model::Step const&) { store.advance(lease, Event::copied, Phase::copying); });
     executor.run();
     executor.finish({{"rows", outcome.rows}});

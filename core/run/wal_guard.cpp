@@ -26,7 +26,7 @@ std::string WalGuard::look(pg::Session& source) {
     if (!due())
         return reason_;
     looked_ = Clock::now();
-    over_ = false;
+    over_ = drops_ = false;
     reason_.clear();
     auto const slot = source.maybe_one(Sql{"SELECT (pg_current_wal_lsn() - restart_lsn)::float8 AS kept, safe_wal_size::float8 AS safe "
                                            "FROM pg_replication_slots WHERE slot_name = "}
@@ -34,9 +34,11 @@ std::string WalGuard::look(pg::Session& source) {
     if (!slot || !slot->maybe("kept")) // whoever reads from it finds that out
         return {};
     auto const kept = slot->real("kept");
-    if (options_.max_retained_wal > 0 && kept > static_cast<double>(options_.max_retained_wal)) {
+    auto const limit = options_.limits().sync;
+    if (limit.max_retained_wal > 0 && kept > static_cast<double>(limit.max_retained_wal)) {
         over_ = true;
-        reason_ = fmt::format("the source keeps {} of log for slot {}, limit {}", size(kept), way_.name, size(static_cast<double>(options_.max_retained_wal)));
+        drops_ = limit.drop_at_wal_limit;
+        reason_ = fmt::format("the source keeps {} of log for slot {}, limit {}", size(kept), way_.name, size(static_cast<double>(limit.max_retained_wal)));
         warn(reason_);
     }
     if (slot->maybe("safe") && kept > nearly * (kept + slot->real("safe")))
@@ -55,7 +57,7 @@ void WalGuard::warn(std::string const& text) {
 
 void WalGuard::drop(pg::Session& source) {
     drop_slot(context_, source, way_.name);
-    throw Error{Exit::needs_decision, "wal-limit", reason_ + ": the slot was dropped, as --on-wal-limit=drop says",
+    throw Error{Exit::needs_decision, "wal-limit", reason_ + ": the slot was dropped, as on_wal_limit = drop says",
                 way_.back ? fmt::format("there is no way back without it: `pgcarve complete {}` ends the hop", way_.service)
                           : fmt::format("`pgcarve sync {} --heal` makes a new slot and changes what differs, range by range", way_.service)};
 }

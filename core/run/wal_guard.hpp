@@ -16,12 +16,12 @@ public:
     WalGuard(Context& context, Route const& way, SyncOptions const& options) : context_{context}, way_{way}, options_{options} {}
 
     // Looks every few seconds, and warns once a minute. Why copying should wait, when more is kept than
-    // options.max_retained_wal allows; empty: go on.
+    // the limit allows; empty: go on.
     [[nodiscard]] std::string look(pg::Session& source);
     // Whether look() would look now.
     [[nodiscard]] bool due() const;
     // Whether the last look found more than that, and the slot is to go for it.
-    [[nodiscard]] bool drops() const noexcept { return over_ && options_.drop_at_wal_limit; }
+    [[nodiscard]] bool drops() const noexcept { return over_ && drops_; }
     // Drops the slot, which nobody reads any more, and throws "wal-limit" (exit 5).
     [[noreturn]] void drop(pg::Session& source);
 
@@ -35,6 +35,7 @@ private:
     Clock::time_point looked_{};
     Clock::time_point warned_{};
     bool over_ = false;
+    bool drops_ = false;
     std::string reason_;
 };
 

@@ -322,7 +322,7 @@ struct Copy::Impl {
     void one_turn(base::Interrupt& interrupt, Events const& events) {
         auto const until = Clock::now() + settings.turn;
         std::vector<std::thread> threads;
-        for (int i = 0; i < std::max(settings.workers, 1); ++i)
+        for (int i = 0; i < std::max(events.workers ? events.workers() : settings.workers, 1); ++i)
             threads.emplace_back([&] { work(interrupt, until, events); });
         for (auto& thread : threads)
             thread.join();

@@ -59,6 +59,7 @@ public:
         std::function<void(CopyProgress const&)> progress = [](CopyProgress const&) {};
         std::function<std::string()> throttled = [] { return std::string{}; }; // the reason to wait; from one thread at a time
         std::function<void()> after_range = [] {};
+        std::function<int()> workers{}; // of the next turn; empty: as the settings say
     };
     using OpenStream = std::function<std::unique_ptr<Stream>()>;
     // Copies and lets the stream catch up in turns, until every range is there and the stream is behind all of them.
