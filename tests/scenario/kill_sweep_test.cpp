@@ -238,7 +238,10 @@ protected:
             return name.find("/switch") != std::string::npos || name.find("/retire") != std::string::npos;
         });
         // Three points lie within the switch, so those around it are found by name as well.
-        int const around = at == sweep.points.end() ? 0 : static_cast<int>(2 * (at - sweep.points.begin())) + 2;
+        int around = 2;
+        for (auto before = sweep.points.begin(); before != at; ++before)
+            around += before->ends_with("/unrecorded") ? 1 : 2;
+        around = at == sweep.points.end() ? 0 : around;
         for (int point = 1; point <= 400; ++point) {
             if (!chosen(point, last, around))  {
                 if (point > last)

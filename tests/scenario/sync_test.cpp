@@ -144,7 +144,7 @@ TEST_F(SyncTest, KilledAtEveryStep) {
     expect_equal();
     // The cancellation too.
     for (int at = 1; at <= 60; ++at) {
-        auto const output = carving_.run("cancel shop --yes", "#2");
+        auto const output = carving_.run("cancel shop --yes", "#3");
         carving_.wait_for_sessions_to_end();
         if (output.exit != 128 + SIGKILL) {
             EXPECT_EQ(output.exit, 0) << output.out << output.err;
