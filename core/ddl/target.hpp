@@ -30,6 +30,7 @@ namespace pgcarve::ddl {
 
 struct TargetPlan {
     std::vector<model::Step> pre_load;  // schemas, foundation, tables with columns, checks and the key, partitions
+                                        // (late_keys_step(): may wait for the rows, but not for the first change)
     std::vector<model::Step> post_load; // other indexes, checks that are NOT VALID, triggers, policies, rights, comments
     std::vector<model::Notice> notices;
     std::vector<sql::QName> existing; // tables that the target has already, in the target's names
@@ -39,6 +40,9 @@ struct TargetPlan {
 [[nodiscard]] TargetPlan plan_target(model::Catalog const& source, model::Foundation const& foundation, model::Catalog const& target,
                                      model::Foundation const& target_foundation, Pairs const& pairs, std::string const& target_schema,
                                      FoundationOptions const& options = {});
+
+// The id of the step that gives a new table, with its partitions, their keys. `root`: its name at the target.
+[[nodiscard]] std::string late_keys_step(std::string const& root);
 
 // One row, one column `empty`.
 [[nodiscard]] sql::Sql is_empty_statement(sql::QName const& table);

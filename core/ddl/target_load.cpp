@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "ddl/target.hpp"
 #include "ddl/target_parts.hpp"
 #include "ddl/text.hpp"
 
@@ -152,16 +153,17 @@ private:
             if (m.source != made.front().source)
                 attach(out, m);
         }
+        Statements keys{"SET LOCAL default_tablespace = ''"};
         for (auto const& m : made) {
             for (auto const& index : m.source->indexes) {
                 if (is_key_index(wanted_, *m.source, index))
-                    out.push_back(create_index(m, index));
+                    keys.push_back(create_index(m, index));
             }
         }
         for (auto const& m : made) {
             for (auto const& index : m.source->indexes) {
                 if (index.parent && is_key_index(wanted_, *m.source, index))
-                    out.push_back(attach_index(m, index));
+                    keys.push_back(attach_index(m, index));
             }
         }
         steps_.push_back({.id = "table:" + display_ident(root.name.name),
@@ -169,6 +171,11 @@ private:
                           .lock = {},
                           .why = fmt::format("{} takes the rows{}", root.name.display(), made.size() > 1 ? ", with its partitions" : ""),
                           .undo = {fmt::format("DROP TABLE IF EXISTS {}", root.name.quoted())}});
+        steps_.push_back({.id = late_keys_step(root.name.name),
+                          .sql = std::move(keys),
+                          .lock = {},
+                          .why = fmt::format("{} gets its key at the end of its copy, or before the stream writes to it", root.name.display()),
+                          .undo = {}});
     }
 
     // A partition of a table that is there already. It brings all of its indexes, so that attaching finds each under its name.
@@ -238,6 +245,8 @@ private:
 };
 
 } // namespace
+
+std::string late_keys_step(std::string const& root) { return "keys:" + display_ident(root); }
 
 std::vector<Step> pre_load_steps(Catalog const& wanted, Catalog const& target) { return Loader{wanted, target}.run(); }
 

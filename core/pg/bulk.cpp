@@ -20,6 +20,7 @@ namespace {
 
 constexpr unsigned text_type = 25;
 constexpr std::size_t array_header = 20;
+constexpr std::size_t copy_message = 64U << 10U;
 
 void put_int(std::string& to, std::uint32_t value) {
     std::array<char, 4> const bytes{static_cast<char>(value >> 24), static_cast<char>(value >> 16), static_cast<char>(value >> 8),
@@ -283,6 +284,21 @@ Bulk::CopyIn::~CopyIn() {
 }
 
 void Bulk::CopyIn::feed(std::string_view bytes) {
+    if (pending_.size() + bytes.size() <= copy_message) {
+        pending_ += bytes;
+        return;
+    }
+    send(pending_);
+    pending_.clear();
+    if (bytes.size() < copy_message)
+        pending_ += bytes;
+    else
+        send(bytes);
+}
+
+void Bulk::CopyIn::send(std::string_view bytes) {
+    if (bytes.empty())
+        return;
     auto* const connection = bulk_.impl_->connection.get();
     if (PQputCopyData(connection, bytes.data(), static_cast<int>(bytes.size())) == 1)
         return;
@@ -292,6 +308,7 @@ void Bulk::CopyIn::feed(std::string_view bytes) {
 }
 
 long long Bulk::CopyIn::finish() {
+    send(pending_);
     open_ = false;
     if (PQputCopyEnd(bulk_.impl_->connection.get(), nullptr) != 1)
         bulk_.impl_->lose(without_newline(PQerrorMessage(bulk_.impl_->connection.get())));

@@ -61,7 +61,8 @@ public:
     // breaks the COPY off.
     void copy_out(std::string const& statement, std::function<void(std::string_view)> const& take);
 
-    // COPY … FROM STDIN; feed() any cuts, finish() returns the rows. Destroyed unfinished, the COPY fails.
+    // COPY … FROM STDIN; feed() any cuts, finish() returns the rows. Small pieces are gathered: the server pays for each
+    // message. What it refuses may so come out of a later call. Destroyed unfinished, the COPY fails.
     class CopyIn {
     public:
         CopyIn(Bulk& bulk, std::string const& statement);
@@ -72,8 +73,10 @@ public:
         long long finish();
 
     private:
+        void send(std::string_view bytes);
         Bulk& bulk_;
         std::string statement_;
+        std::string pending_;
         bool open_ = true;
     };
 

@@ -135,13 +135,25 @@ model::Plan plan_sync(model::Service const& service, model::DatabaseSetup const&
             plan.steps.push_back(std::move(step));
         }
     };
+    // Copying makes the keys when it is time; afterwards the steps find them made.
+    std::vector<Step> keys;
+    std::vector<Step> reference_keys;
+    for (auto const& pair : all) {
+        auto const at = std::ranges::find(target.pre_load, ddl::late_keys_step(pair.target.name), &Step::id);
+        if (at == target.pre_load.end())
+            continue;
+        (std::ranges::find(setup.tables, pair.target, &model::TablePair::target) != setup.tables.end() ? keys : reference_keys).push_back(std::move(*at));
+        target.pre_load.erase(at);
+    }
     add(target.pre_load);
     plan.steps.push_back({.id = "copy", .sql = {}, .lock = "", .why = "the rows, in ranges with short snapshots, in turns with the stream", .undo = {}});
+    add(keys);
     if (!setup.reference.empty()) { // a slot that nobody reads keeps the log: so not before the long copy
         plan.steps.push_back(publication_step("publication:reference", setup.reference_name(), setup.reference));
         plan.steps.push_back({.id = "slot:reference", .sql = {}, .lock = "", .why = "the reference tables have a stream of their own, which goes on after the cutover", .undo = {}});
         plan.steps.push_back({.id = "position:reference", .sql = {}, .lock = "", .why = "where the target is in the source's log, for the reference tables", .undo = {}});
         plan.steps.push_back({.id = "copy:reference", .sql = {}, .lock = "", .why = "the rows of the reference tables", .undo = {}});
+        add(reference_keys);
     }
     add(target.post_load);
     plan.steps.push_back({.id = "target:locks", .sql = {}, .lock = "SHARE ROW EXCLUSIVE on the tables of the other database",

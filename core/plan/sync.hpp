@@ -1,8 +1,8 @@
 // Plans the database hop of one service up to syncing.
 //
 // Order: publication before slot (a slot decodes with the catalog of its own time, and fails on a publication that is
-// younger), slot before the first row is copied, then the target's tables with their key alone, the copy, and what the
-// tables are besides. Steps whose id begins with "target:" run in the other database.
+// younger), slot before the first row is copied, then the target's bare tables, the copy, their keys, and what the tables
+// are besides. The keys are made by the copy, as soon as a table is there or the stream is to write to it. Steps whose id begins with "target:" run in the other database.
 #pragma once
 
 #include <optional>

@@ -1,5 +1,8 @@
 #include "run/sync_setup.hpp"
 
+#include <algorithm>
+#include <map>
+
 #include <fmt/format.h>
 
 #include "catalog/foundation.hpp"
@@ -20,6 +23,7 @@
 #include "run/reference_stream.hpp"
 #include "run/route.hpp"
 #include "run/sync_target.hpp"
+#include "sync/copy.hpp"
 #include "sync/stream.hpp"
 
 namespace pgcarve::run {
@@ -45,6 +49,8 @@ void require_logical(pg::Session& source) {
         throw Error{Exit::needs_decision, "wal-level", fmt::format("wal_level of the source is {}", level),
                     "ALTER SYSTEM SET wal_level = 'logical', then restart the source; nothing was touched"};
 }
+
+auto pair_of(Route const& way, sql::QName const& source) { return std::ranges::find(way.tables, source, &model::TablePair::source); }
 
 long long copied_rows(pg::Session& target, std::string const& stream) {
     return target.one(Sql{"SELECT coalesce(sum(row_count), 0)::bigint AS n FROM pgcarve.chunk WHERE stream = "}.bind(stream)).integer("n");
@@ -74,9 +80,13 @@ struct Work {
     SyncEvents const& events;
     SyncOutcome& outcome;
     int wake_fd;
+    std::string steps_name; // of the record of steps at the target
 
     void set_position(Route const& way) const;
-    void copy(Route const& way) const;
+    void copy(Route const& way, model::Plan const& plan) const;
+    // The steps of the plan that make keys, with the tables (leaves) that get them.
+    [[nodiscard]] std::vector<sync::LateKeys> late_keys(Route const& way, model::Plan const& plan, sync::Mapping const& mapping,
+                                                        model::Catalog const& catalog) const;
 };
 
 void Work::set_position(Route const& way) const {
@@ -85,7 +95,34 @@ void Work::set_position(Route const& way) const {
     set_position_of_slot(way, session, target);
 }
 
-void Work::copy(Route const& way) const {
+std::vector<sync::LateKeys> Work::late_keys(Route const& way, model::Plan const& plan, sync::Mapping const& mapping,
+                                            model::Catalog const& catalog) const {
+    std::map<std::string, std::vector<std::uint32_t>> by_step;
+    for (std::uint32_t i = 0; i < mapping.tables().size(); ++i) {
+        auto pair = pair_of(way, mapping.tables()[i].source);
+        for (auto const* table = catalog.find(pair->source); table != nullptr && table->partition_of; table = catalog.find(pair->source)) {
+            auto const parent = pair_of(way, *table->partition_of);
+            if (parent == way.tables.end())
+                break;
+            pair = parent;
+        }
+        by_step["target:" + ddl::late_keys_step(pair->target.name)].push_back(i);
+    }
+    std::vector<sync::LateKeys> all;
+    for (auto const& step : plan.steps) {
+        auto const found = by_step.find(step.id);
+        if (found == by_step.end())
+            continue;
+        all.push_back({found->second, [this, step, settings = way.target("keys"), stream = steps_name] {
+                           TargetSteps steps{settings, stream};
+                           auto const guard = context.interrupt.on_request([&steps] { steps.cancel(); });
+                           steps.run(step, announce_wait(context, step.id));
+                       }});
+    }
+    return all;
+}
+
+void Work::copy(Route const& way, model::Plan const& plan) const {
     auto const catalog = catalog::read_catalog(session);
     auto const tables = read_mapping(way, session);
     sync::CopySettings settings{.stream = way.name, .source = way.source("copy"), .target = way.target("copy"), .workers = options.limits().sync.workers};
@@ -93,6 +130,7 @@ void Work::copy(Route const& way) const {
         auto const* const found = catalog.find(table.source);
         settings.estimated_rows.push_back(found != nullptr ? found->estimated_rows : 0);
     }
+    settings.late_keys = late_keys(way, plan, tables, catalog);
     sync::Copy copy{settings, tables};
     sync::Copy::Events copy_events;
     pg::Session target{way.target("sync")};
@@ -184,7 +222,7 @@ void set_up_sync(Context& context, std::string const& service, SyncOptions const
     auto const reference = reference_route(context, service, *setup.database);
     auto const way = [&](model::Step const& step) -> Route const& { return step.id.ends_with(":reference") ? reference : own; };
     pg::WakeFd const wake{context.interrupt};
-    Work const work{context, session, options, events, outcome, wake.get()};
+    Work const work{context, session, options, events, outcome, wake.get(), own.name};
     Executor executor{context, session, lease, std::move(attempt)};
     executor.inside("phase:copying", [&](model::Step const&) {
         store.advance(lease, Event::sync, phase);
@@ -202,7 +240,7 @@ void set_up_sync(Context& context, std::string const& service, SyncOptions const
         Patience patience{context};
         for (;;) {
             try {
-                work.copy(way(step));
+                work.copy(way(step), executor.attempt().plan);
                 return;
             } catch (Error const& e) {
                 // Without the source's session or the lease the whole run ends, and the next one goes on behind the last range.

@@ -44,6 +44,7 @@ struct Copy::Impl {
     std::vector<TableChunks> tables;
     std::vector<std::vector<Range>> taken; // by workers, not recorded yet
     std::vector<std::size_t> order;        // largest first
+    std::vector<char> keyed;               // by late_keys: made, or being made
     CopyProgress counts;
     std::exception_ptr error;
 
@@ -58,6 +59,7 @@ struct Copy::Impl {
             tables.emplace_back(key_order(table));
         taken.resize(tables.size());
         conflicts.resize(tables.size());
+        keyed.resize(settings.late_keys.size());
         settings.followed.resize(tables.size());
         for (std::size_t i = 0; i < tables.size(); ++i) {
             if (settings.followed[i])
@@ -233,6 +235,66 @@ struct Copy::Impl {
         counts.rows += brought.rows;
         counts.bytes += brought.bytes;
         counts.mended += brought.mended;
+        if (auto const whole = whole_without_keys(task->table)) {
+            keyed[*whole] = 1;
+            lock.unlock();
+            settings.late_keys[*whole].make();
+        }
+    }
+
+    // ---- keys
+
+    // The keys that this table waits for, when all of their tables are there.
+    [[nodiscard]] std::optional<std::size_t> whole_without_keys(std::size_t table) const {
+        for (std::size_t i = 0; i < keyed.size(); ++i) {
+            auto const& of = settings.late_keys[i].tables;
+            if (keyed[i] == 0 && std::ranges::find(of, table) != of.end() &&
+                std::ranges::none_of(of, [&](std::uint32_t number) { return tables[number].missing().has_value(); }))
+                return i;
+        }
+        return std::nullopt;
+    }
+
+    // Some rows are there, and others are still to come.
+    [[nodiscard]] bool begun_without_keys() const {
+        for (std::size_t i = 0; i < keyed.size(); ++i) {
+            auto const& of = settings.late_keys[i].tables;
+            if (keyed[i] == 0 && std::ranges::any_of(of, [&](std::uint32_t number) { return !tables[number].none(); }))
+                return true;
+        }
+        return false;
+    }
+
+    // Of all tables that the stream will write to: those with rows.
+    void make_keys(base::Interrupt& interrupt) {
+        for (std::size_t i = 0; i < keyed.size(); ++i) {
+            auto const& of = settings.late_keys[i].tables;
+            if (keyed[i] != 0 || std::ranges::all_of(of, [&](std::uint32_t number) { return tables[number].none(); }))
+                continue;
+            interrupt.check();
+            try {
+                settings.late_keys[i].make();
+            } catch (base::Error const&) {
+                interrupt.check(); // a stop cancels it
+                throw;
+            }
+            keyed[i] = 1;
+        }
+    }
+
+    // Whether a turn whose time is over goes on.
+    [[nodiscard]] bool worth_going_on(pg::Bulk& source, Clock::time_point until, base::Lsn began, Events const& events) const {
+        if (Clock::now() >= until + settings.longest_turn - settings.turn || !begun_without_keys())
+            return false;
+        auto const now = log_end(source);
+        return static_cast<long long>(now.value - began.value) < settings.longest_turn_log && events.throttled().empty();
+    }
+
+    static base::Lsn log_end(pg::Bulk& source) {
+        auto const end = base::Lsn::parse(source.value(Sql{"SELECT pg_current_wal_lsn()::text"}).value_or(""));
+        if (!end)
+            base::bug("a log without an end");
+        return *end;
     }
 
     struct Brought {
@@ -293,6 +355,7 @@ struct Copy::Impl {
             pg::Bulk target{settings.target};
             target.run(passes_locks);
             auto const guard = interrupt.on_request([&] { source.cancel(); target.cancel(); });
+            auto const began = log_end(source);
             // One range at least, however long the connections took.
             auto end = Clock::time_point::max();
             for (bool more = true; more;) {
@@ -302,10 +365,11 @@ struct Copy::Impl {
                     if (error)
                         return;
                 }
-                copy_one(source, target, interrupt, std::exchange(end, until), more);
+                copy_one(source, target, interrupt, end, more);
                 std::lock_guard const lock{mutex};
                 events.after_range();
                 report(events);
+                end = more && Clock::now() >= until && worth_going_on(source, until, began, events) ? Clock::time_point::max() : until;
             }
         } catch (...) {
             std::lock_guard const lock{mutex};
@@ -397,11 +461,13 @@ struct Copy::Impl {
                 if (!stream)
                     stream = open();
                 stream->filter([this](Change const& change) { return wanted(change); });
+                make_keys(interrupt); // an earlier run may have left rows without them
                 while (!finished()) {
                     wait_while_throttled(*stream, interrupt, events);
                     forget_seen(source);
                     one_turn(interrupt, events);
                     (void)make_room();
+                    make_keys(interrupt);
                     catch_up(source, *stream, interrupt, events);
                 }
                 catch_up(source, *stream, interrupt, events);

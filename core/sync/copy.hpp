@@ -5,6 +5,10 @@
 // range, and rows and changes never meet out of order. What is copied is recorded at the target in the transaction
 // that brings it: a rerun goes on behind it.
 //
+// An index is built faster over rows that are there than row by row. So new tables have no key at first: it is made when the
+// last of the table's rows has come, at the latest before the stream applies a change to it. For that a turn goes on beyond
+// its time while it has such tables under way, the source keeps little log for it, and nothing asks copying to wait.
+//
 // A repair does the same over a target that has rows, some of them wrong: what differs in a range is changed, nothing
 // else. Where a row is in the way of another one (a unique index), the stale ones of ranges still to come are taken out;
 // they come again with their range. Tables that are only followed are the stream's alone, as after a copy.
@@ -27,6 +31,12 @@
 
 namespace pgcarve::sync {
 
+// Tables whose keys are made at once.
+struct LateKeys {
+    std::vector<std::uint32_t> tables;
+    std::function<void()> make; // nothing, when they are there already. From any thread, one at a time for each of these
+};
+
 struct CopySettings {
     std::string stream; // whose record at the target
     pg::SessionSettings source;
@@ -34,9 +44,12 @@ struct CopySettings {
     int workers = 2;
     long long range_rows = 100'000;
     base::Millis turn{20'000};
+    base::Millis longest_turn{600'000};        // without keys
+    long long longest_turn_log = 256LL << 20U; // bytes that the source may log in it
     std::vector<double> estimated_rows; // by table; largest first
     bool repair = false;
     std::vector<bool> followed{}; // by table; beyond its end: false
+    std::vector<LateKeys> late_keys{};
 };
 
 struct CopyProgress {

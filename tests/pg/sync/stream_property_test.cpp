@@ -55,7 +55,7 @@ void one_stream(Pair& pair, sync::Mapping const& tables, Dice& dice, std::map<st
     std::string how = "thrown away";
     try {
         auto const until = end == 2 ? pair.now() : base::Lsn{~0ULL};
-        auto const limit = base::Millis{end == 2 ? 20'000 : end < 2 ? 2'000 : dice.below(300)};
+        auto const limit = end == 2 ? base::Millis{test::long_enough} : base::Millis{end < 2 ? 2'000 : dice.below(300)};
         bool const done = stream->run_until(until, limit, interrupt);
         if (end == 2 && !done)
             ADD_FAILURE() << "the stream does not catch up";

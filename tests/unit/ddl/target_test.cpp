@@ -78,11 +78,13 @@ TEST(PlanTarget, APlainTable) {
     Case c;
     auto const plan = c.plan();
     EXPECT_TRUE(plan.notices.empty());
-    ASSERT_EQ(plan.pre_load.size(), 2U);
+    ASSERT_EQ(plan.pre_load.size(), 3U);
     EXPECT_EQ(plan.pre_load[0].sql, std::vector<std::string>{"CREATE SCHEMA \"svc\""});
     EXPECT_EQ(plan.pre_load[1].sql,
-              (std::vector<std::string>{"SET LOCAL default_tablespace = ''", "CREATE TABLE \"svc\".\"orders\" (\"id\" integer NOT NULL)",
-                                        "ALTER TABLE ONLY \"svc\".\"orders\" ADD CONSTRAINT \"orders_pkey\" PRIMARY KEY (id)"}));
+              (std::vector<std::string>{"SET LOCAL default_tablespace = ''", "CREATE TABLE \"svc\".\"orders\" (\"id\" integer NOT NULL)"}));
+    EXPECT_EQ(plan.pre_load[2].id, ddl::late_keys_step("orders"));
+    EXPECT_EQ(plan.pre_load[2].sql,
+              (std::vector<std::string>{"SET LOCAL default_tablespace = ''", "ALTER TABLE ONLY \"svc\".\"orders\" ADD CONSTRAINT \"orders_pkey\" PRIMARY KEY (id)"}));
     EXPECT_TRUE(plan.post_load.empty());
 }
 

@@ -1,6 +1,6 @@
 // Goal: rows copied in ranges while others write them arrive exactly once, whatever is killed on the way. Method: real
 // writers on a source with wal_level = logical, small ranges and short turns, the copy broken off at random and
-// begun again; in the end both sides are equal byte for byte.
+// begun again, keys of the target's tables made on the way; in the end both sides are equal byte for byte.
 #include <algorithm>
 #include <atomic>
 #include <random>
@@ -84,6 +84,18 @@ protected:
                 .workers = 2, .range_rows = 50, .turn = base::Millis{30}};
     }
 
+    // Tables of the target that get their key when the copy says so; once, whatever was broken off before.
+    sync::LateKeys late_key(std::uint32_t number, std::string table, std::string column) const {
+        return {{number}, [this, table = std::move(table), column = std::move(column)] {
+                    pg::Session target{{.dsn = target_dsn_, .purpose = "keys"}};
+                    if (!has_key(target, table))
+                        target.run(fmt::format("ALTER TABLE svc.{} ADD PRIMARY KEY ({})", table, column));
+                }};
+    }
+    static bool has_key(pg::Session& target, std::string const& table) {
+        return target.one(sql::Sql{"SELECT EXISTS (SELECT FROM pg_constraint WHERE contype = 'p' AND conrelid = "}.bind("svc." + table).add("::regclass) AS there")).boolean("there");
+    }
+
     // Waits for a walsender that a broken connection left behind.
     std::unique_ptr<sync::Stream> open(sync::Mapping const& mapping) {
         std::unique_ptr<sync::Stream> stream;
@@ -143,6 +155,7 @@ TEST_F(CopyTest, UnderWritersAndKills) {
     pg::Session source{{.dsn = source_dsn_, .purpose = "test"}};
     pg::Session target{{.dsn = target_dsn_, .purpose = "test"}};
     target.run("ALTER TABLE svc.a DROP CONSTRAINT a_n_key"); // what looks at several rows comes after the load
+    target.run("ALTER TABLE svc.a DROP CONSTRAINT a_pkey; ALTER TABLE svc.u DROP CONSTRAINT u_pkey; ALTER TABLE svc.w DROP CONSTRAINT w_pkey");
     source.run("INSERT INTO public.a SELECT g, 'v' || g, g FROM generate_series(-1000, 2000) g; INSERT INTO public.u SELECT md5(g::text)::uuid, 'v' FROM generate_series(1, 2000) g; "
                "INSERT INTO public.w SELECT 'k' || g, repeat('x', 3000) FROM generate_series(1, 300) g; INSERT INTO public.c SELECT g / 10, g % 10, 'v' FROM generate_series(1, 2000) g");
     begin();
@@ -152,8 +165,8 @@ TEST_F(CopyTest, UnderWritersAndKills) {
         writers.emplace_back([this, seed, &stop] {
             pg::Session session{{.dsn = source_dsn_, .purpose = "writer"}};
             std::mt19937 random{seed};
-            while (!stop) {
-                std::this_thread::sleep_for(std::chrono::milliseconds{5}); // so that a busy machine keeps up
+            for (int i = 0; i < 6'000 && !stop; ++i) { // on a machine that is too slow for this, the end is quiet
+                std::this_thread::sleep_for(std::chrono::milliseconds{5});
                 auto const n = [&](int from, int to) { return std::uniform_int_distribution<int>{from, to}(random); };
                 std::vector<std::string> const statements{
                     fmt::format("UPDATE public.a SET v = v || 'x' WHERE id BETWEEN {0} AND {0} + 20", n(-1000, 2000)),
@@ -177,6 +190,9 @@ TEST_F(CopyTest, UnderWritersAndKills) {
     sync::Mapping const mapping{{mapped(source, "a", {"id"}), mapped(source, "u", {"id"}), mapped(source, "w", {"k"}), mapped(source, "c", {"p", "q"})}};
     std::mt19937 random{7};
     std::unique_ptr<sync::Stream> stream;
+    auto settings = copy_settings();
+    settings.late_keys = {late_key(0, "a", "id"), late_key(1, "u", "id"), late_key(2, "w", "k")};
+    settings.longest_turn = base::Millis{60};
     int broken = 0;
     for (bool done = false; !done;) {
         base::Interrupt interrupt;
@@ -194,7 +210,7 @@ TEST_F(CopyTest, UnderWritersAndKills) {
             }
         };
         try {
-            sync::Copy copy{copy_settings(), mapping};
+            sync::Copy copy{settings, mapping};
             copy.run([&] { return open(mapping); }, stream, interrupt, events);
             done = true;
         } catch (base::Error const& e) {
@@ -209,7 +225,52 @@ TEST_F(CopyTest, UnderWritersAndKills) {
         writer.join();
     catch_up(*stream);
     expect_equal({"a", "u", "w", "c"});
+    for (auto const* const table : {"a", "u", "w"})
+        EXPECT_TRUE(has_key(target, table)) << table;
     EXPECT_EQ(target.one(sql::Sql{"SELECT count(*) AS n FROM pgcarve.chunk WHERE lo IS NULL"}).text("n"), "4");
+}
+
+// A turn goes on for a table without its key until all of it is there, but not beyond what the source may log meanwhile.
+TEST_F(CopyTest, KeysComeWithTheLastRow) {
+    for (bool const quiet : {true, false}) {
+        auto const name = std::string{quiet ? "quiet" : "busy"};
+        auto const source_name = server().create_database();
+        auto const target_name = server().create_database();
+        source_dsn_ = server().dsn(source_name);
+        target_dsn_ = server().dsn(target_name);
+        slot_ = "slot_" + source_name;
+        tables({{"t", "id bigint PRIMARY KEY, v text"}});
+        pg::Session source{{.dsn = source_dsn_, .purpose = "test"}};
+        pg::Session target{{.dsn = target_dsn_, .purpose = "test"}};
+        target.run("ALTER TABLE svc.t DROP CONSTRAINT t_pkey");
+        source.run("INSERT INTO public.t SELECT g, 'v' FROM generate_series(1, 1000) g");
+        begin();
+        sync::Mapping const mapping{{mapped(source, "t", {"id"})}};
+        auto settings = copy_settings();
+        settings.turn = base::Millis{0};
+        settings.longest_turn_log = quiet ? 1LL << 40U : 1;
+        settings.late_keys = {late_key(0, "t", "id")};
+        int ranges = 0;
+        int without = 0;
+        sync::Copy::Events events;
+        events.after_range = [&] {
+            ++ranges;
+            without += has_key(target, "t") ? 0 : 1;
+            source.run("UPDATE public.t SET v = v || 'w' WHERE id % 100 = 7");
+        };
+        sync::Copy copy{settings, mapping};
+        std::unique_ptr<sync::Stream> stream;
+        base::Interrupt interrupt;
+        copy.run([&] { return open(mapping); }, stream, interrupt, events);
+        catch_up(*stream);
+        expect_equal({"t"});
+        EXPECT_TRUE(has_key(target, "t"));
+        EXPECT_GE(ranges, 20) << name;
+        if (quiet)
+            EXPECT_GE(without, 19) << name;
+        else
+            EXPECT_LT(without, 10) << name;
+    }
 }
 
 TEST_F(CopyTest, TruncatedUnderTheCopy) {
@@ -255,8 +316,8 @@ TEST_F(CopyTest, ARepairEndsEqual) {
         writers.emplace_back([this, seed, &stop] {
             pg::Session session{{.dsn = source_dsn_, .purpose = "writer"}};
             std::mt19937 random{seed};
-            while (!stop) {
-                std::this_thread::sleep_for(std::chrono::milliseconds{5}); // so that a busy machine keeps up
+            for (int i = 0; i < 6'000 && !stop; ++i) {
+                std::this_thread::sleep_for(std::chrono::milliseconds{5});
                 auto const id = [&] { return std::uniform_int_distribution<int>{1, 1000}(random); };
                 try {
                     session.run(fmt::format("BEGIN; UPDATE public.a SET code = NULL WHERE id IN ({0}, {1}); UPDATE public.a SET code = {0} WHERE id = {1} AND NOT EXISTS (SELECT FROM public.a WHERE code = {0}); "
