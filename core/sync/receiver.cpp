@@ -155,8 +155,13 @@ struct Receiver::Impl {
         batch->marker = std::exchange(marker, std::nullopt);
         batch->end = m.end_lsn;
         batch->commit_time = m.commit_time;
-        if (batch->marker || batch->changes.size() >= limits.batch_changes || batch->arena.bytes() >= limits.batch_bytes)
+        if (batch->marker || large_enough())
             hand_over(true);
+    }
+
+    bool large_enough() {
+        return batch->changes.size() >= limits.batch_changes || batch->arena.bytes() >= limits.batch_bytes ||
+               (batch->changes.size() >= limits.early_changes && hungry());
     }
 
     void on(wire::Origin const&) {}
@@ -261,7 +266,7 @@ struct Receiver::Impl {
     // A transaction may be larger than a batch. What had ended before it goes by itself: it is not to wait for the end
     // of this one, nor to fail with it.
     void split() {
-        if (batch->changes.size() < limits.batch_changes && batch->arena.bytes() < limits.batch_bytes)
+        if (!large_enough())
             return;
         if (batch->transactions == 0) {
             hand_over(false);

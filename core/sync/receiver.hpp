@@ -3,8 +3,9 @@
 // What is received waits in a queue of bounded size; when that is full the server waits, while it goes on hearing from
 // us: feedback never depends on how fast the target applies. Only what the applier has called durable is confirmed.
 //
-// A batch is handed over when it is large, when its transaction carried pgcarve's own message, or when nothing else
-// is there to be read and no other batch waits: so that a quiet stream has no delay and a busy one large batches.
+// A batch is handed over when it is large, when its transaction carried pgcarve's own message, or when no other batch
+// waits and it has some size, or nothing else is there to be read: so that a quiet stream has no delay and a busy one
+// large batches.
 //
 // Errors of the thread come out of next(), behind every transaction that had ended before. Threads: next() and durable() from one other thread.
 #pragma once
@@ -26,6 +27,7 @@ inline constexpr std::string_view message_prefix = "pgcarve";
 struct ReceiverLimits {
     std::size_t batch_bytes = 8U << 20U;
     std::size_t batch_changes = 20'000;
+    std::size_t early_changes = 5'000; // of a batch that goes before it is large, when no other one waits
     std::size_t queued_batches = 2;
     base::Millis status_interval{1'000};
 };

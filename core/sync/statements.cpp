@@ -10,15 +10,14 @@ using sql::Sql;
 
 namespace {
 
-// unnest($1, $2, …) AS n (c1, c2, …)
+// (SELECT unnest($1) AS c1, unnest($2) AS c2, …) AS n: the arrays are of one length. As functions in FROM they would be
+// laid down row by row before the first one is used.
 void rows_of(Sql& sql, std::size_t columns) {
-    sql.add("ROWS FROM (");
-    for (std::size_t i = 1; i <= columns; ++i)
-        sql.add(i > 1 ? Sql::Fixed{", pg_catalog.unnest($"} : Sql::Fixed{"pg_catalog.unnest($"}).number(static_cast<long long>(i)).add("::text[])");
-    sql.add(") AS n (");
-    for (std::size_t i = 1; i <= columns; ++i)
-        sql.add(i > 1 ? Sql::Fixed{", c"} : Sql::Fixed{"c"}).number(static_cast<long long>(i));
-    sql.add(")");
+    for (std::size_t i = 1; i <= columns; ++i) {
+        auto const number = static_cast<long long>(i);
+        sql.add(i > 1 ? Sql::Fixed{", pg_catalog.unnest($"} : Sql::Fixed{"(SELECT pg_catalog.unnest($"}).number(number).add("::text[]) AS c").number(number);
+    }
+    sql.add(") AS n");
 }
 
 // n.c3::type
