@@ -193,7 +193,8 @@ void make_slot(Context& context, Route const& route, pg::Session& source, base::
 void drop_slot(Context& context, pg::Session& source, std::string const& name) {
     for (auto const deadline = Clock::now() + slot_in_use_for;;) {
         try {
-            source.query(Sql{"SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = "}.bind(name));
+            // Names are of the whole server: one of another database belongs to somebody else.
+            source.query(Sql{"SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = current_database() AND slot_name = "}.bind(name));
             return;
         } catch (pg::SqlError const& e) {
             if (e.sqlstate() != "55006" || Clock::now() > deadline)
