@@ -13,6 +13,7 @@ stream_sql() { # SERVER DATABASE STATEMENT…
 stream_servers() {
     local server
     for server in from to; do
+        if [ -d "$dir/$server" ]; then continue; fi # of another measure
         mkdir "$dir/$server"
         chmod a+rx "$dir"
         servers+=("$dir/$server")
@@ -89,9 +90,12 @@ stream_native() {
     stream_sql to native 'ALTER SUBSCRIPTION native DISABLE'
     while [ "$(stream_sql from backlog "SELECT active FROM pg_replication_slots WHERE slot_name = 'native'")" != f ]; do sleep 0.05; done
 }
+# With the options that decode fastest.
 stream_decode() {
-    pg_recvlogical -d "host=$dir/from dbname=backlog user=postgres" --slot decode --start -f /dev/null --endpos "$1" \
-        -o proto_version=1 -o publication_names=pgcarve_svc
+    local options=(-o proto_version=1)
+    if [ "$(stream_sql from postgres 'SHOW server_version_num')" -ge 140000 ]; then options=(-o proto_version=2 -o streaming=on -o binary=true); fi
+    pg_recvlogical -d "host=$dir/from dbname=backlog user=postgres" --slot decode --start -f /dev/null --endpos "$1" "${options[@]}" \
+        -o publication_names=pgcarve_svc
 }
 
 stream_backlog() {
@@ -132,9 +136,9 @@ stream_backlog() {
     result '' 'decoding alone' "$(compare "$dir/backlog.mix.decode" "$dir/backlog.mix.sync")" '≥ 0.9' "$(middle "$dir/backlog.mix.decode") ms"
 }
 
-# Beside a process that follows: lag at 200 transactions a second, then memory under one of 5 million rows.
+# Beside a process that follows: lag at a steady rate, then memory under one huge transaction.
 stream_steady() {
-    local pid high=0 key value end big=$((rows * 5 / 2))
+    local pid high=0 key value end looks=$((seconds * 30))
     stream_sql from backlog "INSERT INTO public.wide $(wide_rows 1 10000)"
     "$pgcarve" --config "$dir/backlog.toml" sync svc --yes </dev/null >"$dir/steady.out" 2>&1 &
     pid=$!
@@ -146,13 +150,12 @@ SQL
     pgbench -n -R 200 -c 2 -T "$((seconds * 5))" -f "$dir/steady.pgbench" -h "$dir/from" -U postgres backlog >/dev/null 2>&1 &
     local load=$!
     sleep 1
-    for _ in $(seq "$((seconds * 30))"); do
-        stream_sql to backlog "SELECT extract(epoch FROM applied_at - commit_time) * 1000 FROM pgcarve.stream"
-        sleep 0.1
-    done >"$dir/steady.lag"
+    stream_sql to backlog 'CREATE TEMPORARY TABLE look (ms float8)' \
+        "DO \$\$ BEGIN FOR i IN 1..$looks LOOP INSERT INTO look SELECT extract(epoch FROM applied_at - commit_time) * 1000 FROM pgcarve.stream;
+            COMMIT; PERFORM pg_sleep(0.1); END LOOP; END \$\$" 'SELECT ms FROM look' >"$dir/steady.lag"
     wait "$load"
     result 'lag at 200 transactions a second' '–' "median $(middle "$dir/steady.lag") ms, p99 $(sort -g "$dir/steady.lag" | awk '{ v[NR] = $1 } END { print v[int(NR * 0.99)] }') ms" '–' "$(count <"$dir/steady.lag") looks"
-    stream_sql from backlog "INSERT INTO public.wide $(wide_rows 1000001 "$((1000000 + big))")"
+    stream_sql from backlog "INSERT INTO public.wide $(wide_rows 1000001 "$((1000000 + huge))")"
     end=$(stream_sql from backlog 'SELECT pg_current_wal_flush_lsn()')
     while [ "$(stream_sql from backlog "SELECT confirmed_flush_lsn >= '$end' FROM pg_replication_slots WHERE slot_name = 'pgcarve_svc'")" != t ]; do sleep 0.2; done
     while read -r key value _; do
@@ -161,7 +164,10 @@ SQL
     kill -TERM "$pid"
     wait "$pid"
     load_pid=''
-    result "memory of \`sync\` under a transaction of $big rows" '–' "$(awk -v k="$high" 'BEGIN { printf "%.0f MB", k / 1024 }')" '≤ 100 MB' 'peak resident'
+    stream_sql to native 'ALTER SUBSCRIPTION native SET (slot_name = NONE)' 'DROP SUBSCRIPTION native'
+    stream_sql from backlog "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name IN ('native', 'decode')"
+    carver backlog cancel svc --yes
+    result "memory of \`sync\` under a transaction of $huge rows" '–' "$(awk -v k="$high" 'BEGIN { printf "%.0f MB", k / 1024 }')" '≤ 100 MB' 'peak resident'
 }
 
 bench_stream() {
