@@ -12,8 +12,15 @@ namespace pgcarve::sync {
 
 using sql::Sql;
 
+namespace {
+constexpr long long prepare_lock = 0x70676361727665; // "pgcarve"
+}
+
 void prepare_target(pg::Session& target) {
     pg::Transaction transaction{target};
+    // Syncs of several services may begin at once, and IF NOT EXISTS and REVOKE fail when another transaction does the same.
+    transaction.lock_timeout(base::Millis{10'000});
+    target.query(Sql{"SELECT pg_advisory_xact_lock("}.number(prepare_lock).add(")"));
     target.run("CREATE SCHEMA IF NOT EXISTS pgcarve");
     target.run("REVOKE ALL ON SCHEMA pgcarve FROM PUBLIC");
     target.run("CREATE TABLE IF NOT EXISTS pgcarve.stream (name text PRIMARY KEY, position pg_lsn NOT NULL, system_id text NOT NULL, "

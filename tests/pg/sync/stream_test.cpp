@@ -577,4 +577,21 @@ TEST(Stream, GoesOnAfterServersThatStopped) {
     EXPECT_LE(pair.confirmed(), pair.position());
 }
 
+// Services that share a target database begin at once.
+TEST(Stream, ATargetIsPreparedByManyAtOnce) {
+    auto& server = test::Server::shared();
+    for (int round = 0; round < 3; ++round) {
+        auto const database = server.create_database();
+        std::vector<std::thread> threads;
+        for (int t = 0; t < 6; ++t) {
+            threads.emplace_back([session = server.connect(database)]() mutable {
+                for (int n = 0; n < 5; ++n)
+                    EXPECT_NO_THROW(sync::prepare_target(session));
+            });
+        }
+        for (auto& thread : threads)
+            thread.join();
+    }
+}
+
 } // namespace
