@@ -181,6 +181,11 @@ private:
 void make_slot(Context& context, Route const& route, pg::Session& source, base::Millis limit) {
     context.events.info(fmt::format("making slot {}: it waits for the transactions that run now", route.name));
     drop_slot(context, source, route.name);
+    if (auto const other = source.maybe_one(Sql{"SELECT coalesce(database, '?') AS database FROM pg_replication_slots WHERE slot_name = "}.bind(route.name)))
+        throw Error{Exit::needs_decision, "slot-taken",
+                    fmt::format("slot {} belongs to database {} of the same server, and a server has each name once", route.name, other->text("database")),
+                    fmt::format("rename the service here or there in pgcarve.toml; or, if nothing uses it any more, in that database: SELECT pg_drop_replication_slot('{}');",
+                                route.name)};
     SlotWait wait{context, route, limit};
     try {
         pg::Replication{{.dsn = route.source_dsn, .purpose = "slot", .wake_fd = wait.wake_fd()}}.create_slot(route.name);

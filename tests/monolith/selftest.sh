@@ -91,7 +91,8 @@ expect 0 ' 0 lost, 0 invented$' sides ledger --also-schema checkout=side
 corrupt 'lost: side.orders .*missing' "$sides DELETE FROM side.orders WHERE order_id = (SELECT max(order_id) FROM orders $mine" --also-schema checkout=side
 
 # The ledger: an unknown outcome is accepted either way, but not by half; an update nobody recorded is found, and a lost one.
-placed=$(awk -F'\t' '$1 == "I" && $5 == "take_notes" { id = $2 "\t" $3 "\t" $4 } END { print id }' ledger)
+placed=$(awk -F'\t' '$1 == "I" { id = $2 "\t" $3 "\t" $4; if ($5 == "take_notes" && ++rows[id] == 2) several = id } END { print several }' ledger)
+[ -n "$placed" ] || fail 'no transaction took several notes'
 grep -v -x "A	$placed" ledger >doubt
 expect 0 ' 0 lost, 0 invented, 1 in doubt' monolith doubt
 note=$(awk -F'\t' -v id="$placed" '$1 == "I" && $2 "\t" $3 "\t" $4 == id { print $7 }' ledger)

@@ -1,6 +1,7 @@
 // What the scenarios share: a database of their own, the real binary run against it, and clients that write.
 #pragma once
 
+#include <atomic>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
@@ -87,10 +88,18 @@ public:
             throw std::runtime_error{"mkdtemp failed"};
         folder_ = name;
         configure(services_);
+        ++alive_;
     }
     Carving(Carving const&) = delete;
     Carving& operator=(Carving const&) = delete;
     ~Carving() {
+        if (--alive_ == 0) {
+            try {
+                Server::drop_all_slots();
+            } catch (std::exception const& e) {
+                ADD_FAILURE() << e.what();
+            }
+        }
         std::error_code ignored;
         std::filesystem::remove_all(folder_, ignored);
     }
@@ -164,6 +173,7 @@ public:
     }
 
 private:
+    static inline std::atomic<int> alive_{0};
     Server& server_;
     std::string database_;
     std::string services_;

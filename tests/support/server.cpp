@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <map>
+#include <mutex>
 #include <sstream>
 #include <stdexcept>
 #include <thread>
@@ -88,6 +89,11 @@ bool wait_until(std::function<bool()> const& condition, base::Millis deadline) {
     return true;
 }
 
+namespace {
+std::mutex all_mutex;
+std::vector<Server*> all;
+} // namespace
+
 Server::Server(ServerOptions options) : bin_{options.bin.empty() ? newest_bin() : options.bin} {
     char name[] = "/tmp/pgcarve-pg-XXXXXX";
     if (mkdtemp(name) == nullptr)
@@ -108,12 +114,39 @@ Server::Server(ServerOptions options) : bin_{options.bin.empty() ? newest_bin() 
     out.close();
     must(as_server_user(fmt::format("cat {0}/extra.conf >>{0}/data/postgresql.conf", folder_.string())));
     start();
+    std::lock_guard const hold{all_mutex};
+    all.push_back(this);
 }
 
 Server::~Server() {
+    {
+        std::lock_guard const hold{all_mutex};
+        std::erase(all, this);
+    }
     run_command(as_server_user(fmt::format("{}/pg_ctl -D {}/data -m immediate -w stop", bin_, folder_.string())));
     std::error_code ignored;
     fs::remove_all(folder_, ignored);
+}
+
+void Server::drop_all_slots() {
+    std::lock_guard const hold{all_mutex};
+    for (auto const* const server : all) {
+        if (!fs::exists(server->folder_ / "data/postmaster.pid"))
+            continue;
+        auto session = server->connect();
+        auto const gone = wait_until([&] {
+            try {
+                session.run("SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE active_pid IS NOT NULL");
+                session.run("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE NOT active");
+            } catch (pg::SqlError const& e) {
+                if (e.sqlstate() != "55006" && e.sqlstate() != "42704") // taken again, or gone, just now
+                    throw;
+            }
+            return session.one(sql::Sql{"SELECT count(*) AS n FROM pg_replication_slots"}).integer("n") == 0;
+        });
+        if (!gone)
+            throw std::runtime_error{"a slot cannot be dropped"};
+    }
 }
 
 Server& Server::shared() {

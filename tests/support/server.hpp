@@ -45,6 +45,9 @@ public:
     void stop(std::string const& mode = "fast"); // fast, immediate
     void start();
     [[nodiscard]] int version() const; // major: 13 …
+    // Ends what streams, and drops every slot of every server of this program that runs: their names are of the whole server, and the
+    // next test wants them.
+    static void drop_all_slots();
     [[nodiscard]] std::filesystem::path const& folder() const { return folder_; }
 
 private:

@@ -497,7 +497,8 @@ TEST(Target, RightsOfRolesThatAreMissingAreNamed) {
     }));
     c.world.run(plan.pre_load);
     c.world.run(plan.post_load);
-    auto const& made = *catalog::read_catalog(c.world.there).find(sql::QName{"svc", "t"});
+    auto const after = catalog::read_catalog(c.world.there);
+    auto const& made = *after.find(sql::QName{"svc", "t"});
     EXPECT_TRUE(std::ranges::none_of(made.grants, [](model::Grant const& g) { return g.grantee == "reader"; }));
     EXPECT_EQ(made.column("d")->grants.size(), 1U);
 }
