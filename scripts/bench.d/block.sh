@@ -47,6 +47,21 @@ longest_waits() {
         END { for (i = 1; i <= n; i++) printf "%.2f\n", most[i] / 1000 }' "$1" "$dir"/clients.*
 }
 
+# Ends the clients that wrote through the switches; fails when one of them met an error.
+end_switch_load() {
+    sleep 3 # so that the clients' logs hold the last switch: pgbench writes them in blocks
+    if ! kill -TERM "$load_pid" 2>/dev/null; then
+        cat "$dir/load.log" >&2
+        return 1
+    fi
+    wait "$load_pid" || true # ended by the signal
+    load_pid=''
+    if grep -iq 'error\|abort' "$dir/load.log"; then
+        cat "$dir/load.log" >&2
+        return 1
+    fi
+}
+
 bench_block() {
     local round verb rate=500 quiet
     pgbench_database block
@@ -75,17 +90,7 @@ SQL
         progress "  switch $round: cutover $(tail -n 1 "$dir/switch.cutover" | cut -d' ' -f1), rollback $(tail -n 1 "$dir/switch.rollback" | cut -d' ' -f1) ms"
         sleep 0.5
     done
-    sleep 3 # so that the clients' logs hold the last switch: pgbench writes them in blocks
-    if ! kill -TERM "$load_pid" 2>/dev/null; then
-        cat "$dir/load.log" >&2
-        return 1
-    fi
-    wait "$load_pid" || true # ended by the signal
-    load_pid=''
-    if grep -iq 'error\|abort' "$dir/load.log"; then
-        cat "$dir/load.log" >&2
-        return 1
-    fi
+    end_switch_load
     quiet=$(longest_waits "$dir/switch.quiet")
     for verb in cutover rollback; do
         cut -d' ' -f1 "$dir/switch.$verb" >"$dir/block.$verb"

@@ -83,17 +83,7 @@ SQL
         done
         progress "  switch $round: cutover $(tail -n 1 "$dir/switch.hop.cutover" | cut -d' ' -f1), rollback $(tail -n 1 "$dir/switch.hop.rollback" | cut -d' ' -f1) ms"
     done
-    sleep 3 # so that the clients' logs hold the last switch: pgbench writes them in blocks
-    if ! kill -TERM "$load_pid" 2>/dev/null; then
-        cat "$dir/load.log" >&2
-        return 1
-    fi
-    wait "$load_pid" || true # ended by the signal
-    load_pid=''
-    if grep -iq 'error\|abort' "$dir/load.log"; then
-        cat "$dir/load.log" >&2
-        return 1
-    fi
+    end_switch_load
     kill -TERM "$pid"
     wait "$pid"
     quiet=$(longest_waits "$dir/switch.hop.quiet")
