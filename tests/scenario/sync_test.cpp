@@ -208,6 +208,27 @@ TEST_F(SyncTest, ALostSlotIsNotPassedOver) {
     expect_equal();
 }
 
+// Names of slots are of the whole server: another database there may have a service of the same name.
+TEST_F(SyncTest, ASlotOfAnotherDatabaseIsLeftAlone) {
+    carving_.expect(0, "sync shop --yes --until-caught-up");
+    auto const slots = [&] { return carving_.value("SELECT string_agg(slot_name || ' ' || database || ' ' || restart_lsn, ', ') FROM pg_replication_slots"); };
+    auto const before = slots();
+    {
+        Carving const other{server(), server().create_database(),
+                            fmt::format("[service.shop]\nschema = \"shop\"\ntables = [\"t\"]\n[service.shop.database]\ndsn = \"{}\"\nschema = \"store\"\n",
+                                        server().dsn(server().create_database()))};
+        other.sql("CREATE TABLE public.t (id int PRIMARY KEY)");
+        other.expect(0, "init --yes");
+        other.refuses(5, "sync shop --yes", {"slot-taken", "pgcarve_shop", source_, "rename the service"});
+        EXPECT_EQ(slots(), before);
+        other.expect(0, "cancel shop --yes");
+        EXPECT_EQ(slots(), before);
+    }
+    carving_.sql("INSERT INTO public.orders (customer) VALUES (1)");
+    carving_.expect(0, "sync shop --yes --until-caught-up");
+    expect_equal();
+}
+
 // The slot is lost, then the target loses its last seconds; each time, and after every kill on the way, a heal ends with both
 // sides equal, while clients write.
 TEST_F(SyncTest, HealsWithoutStartingOver) {
