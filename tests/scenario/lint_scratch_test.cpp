@@ -4,28 +4,15 @@
 #include <nlohmann/json.hpp>
 
 #include "scenario/carving.hpp"
+#include "scenario/folder.hpp"
 
 namespace {
 
 using namespace pgcarve;
 namespace fs = std::filesystem;
 
-class LintScratch : public testing::Test {
+class LintScratch : public test::InFolder {
 protected:
-    void SetUp() override {
-        folder_ = fs::temp_directory_path() / ("pgcarve-proof-" + std::to_string(getpid()));
-        fs::remove_all(folder_);
-        fs::create_directories(folder_);
-    }
-    void TearDown() override { fs::remove_all(folder_); }
-
-    void write(std::string const& name, std::string const& text) const {
-        fs::create_directories((folder_ / name).parent_path());
-        std::ofstream{folder_ / name} << text;
-    }
-    [[nodiscard]] test::Output shell(std::string const& command) const {
-        return test::run_command("cd '" + folder_.string() + "' && " + command);
-    }
     [[nodiscard]] test::Output lint(std::string const& arguments) const { return shell(PGCARVE_BINARY " lint " + arguments); }
     [[nodiscard]] nlohmann::json found(std::string const& arguments) const {
         auto const output = lint("--output json " + arguments);
@@ -45,8 +32,6 @@ protected:
         auto session = test::Server::shared().connect();
         return test::Carving::value(session, "SELECT string_agg(datname, ' ' ORDER BY datname) FROM pg_database WHERE datname LIKE 'pgcarve%'");
     }
-
-    fs::path folder_;
 };
 
 // What the text hides, a server sees.

@@ -5,34 +5,17 @@
 #include <filesystem>
 #include <fstream>
 
-#include <unistd.h>
-
-#include "support/server.hpp"
+#include "scenario/folder.hpp"
 
 namespace {
 
 using namespace pgcarve;
-namespace fs = std::filesystem;
 
-class LintCli : public testing::Test {
+class LintCli : public test::InFolder {
 protected:
-    void SetUp() override {
-        folder_ = fs::temp_directory_path() / ("pgcarve-lint-" + std::to_string(getpid()));
-        fs::remove_all(folder_);
-        fs::create_directories(folder_);
-    }
-    void TearDown() override { fs::remove_all(folder_); }
-
-    void write(std::string const& name, std::string const& text) const {
-        fs::create_directories((folder_ / name).parent_path());
-        std::ofstream{folder_ / name} << text;
-    }
     [[nodiscard]] test::Output lint(std::string const& arguments) const {
-        return test::run_command("cd '" + folder_.string() +
-                                 "' && PGHOST=/nonexistent " PGCARVE_BINARY " lint " + arguments);
+        return shell("PGHOST=/nonexistent " PGCARVE_BINARY " lint " + arguments);
     }
-
-    fs::path folder_;
 };
 
 TEST_F(LintCli, ExitCodesSayWhatWasFound) {
