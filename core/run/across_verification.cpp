@@ -240,17 +240,12 @@ private:
     std::set<int> look_again_since(Moment const& moment, bool first_time) {
         std::set<int> held;
         std::optional<base::Lsn> since;
-        auto const read_state = [&] {
-            held.clear();
-            since.reset();
-            for (auto const& state : ranges_->state()) {
-                if (!state.proof)
-                    continue;
-                held.insert(state.n);
-                since = std::min(since.value_or(state.proof->from), state.proof->from);
-            }
-        };
-        read_state();
+        for (auto const& state : ranges_->state()) {
+            if (!state.proof)
+                continue;
+            held.insert(state.n);
+            since = std::min(since.value_or(state.proof->from), state.proof->from);
+        }
         TouchedByTable touched = pending_;
         if (first_time && since_last_)
             touched = std::move(*since_last_);
@@ -281,14 +276,14 @@ private:
             }
         }
         if (everything_)
-            read_state_again(held);
+            keep_proven(held);
         bool const nothing_found = look_again(first(), moment, touched, doubts_.rows);
         if (nothing_found && !stopped())
             ranges_->raise({held.begin(), held.end()}, doubts_.from, moment.at);
         return held;
     }
     // Leaves what is proven still.
-    void read_state_again(std::set<int>& held) {
+    void keep_proven(std::set<int>& held) {
         if (held.empty())
             return;
         std::set<int> left;

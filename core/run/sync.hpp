@@ -16,7 +16,7 @@ namespace pgcarve::run {
 
 struct SyncOptions {
     bool until_caught_up = false; // return once everything is applied that was committed when it was called
-    // What holds now; asked again and again, by the thread that runs the sync.
+    // What holds now; asked again and again, by one thread at a time, not always the same.
     struct Limits {
         model::SyncLimits sync{};
         model::Throttle throttle{}; // of copying

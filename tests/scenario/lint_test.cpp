@@ -2,7 +2,6 @@
 // Method: run the binary in an empty folder, without any server.
 #include <gtest/gtest.h>
 
-#include <filesystem>
 #include <fstream>
 
 #include "scenario/folder.hpp"
