@@ -105,9 +105,10 @@ private:
     control::ServiceState state() {
         auto found = control::Store{session_}.service(request_.service);
         if (!found) {
-            (void)context_.service(request_.service); // a name that nobody knows is told from one that was never split
+            auto const& known = context_.service(request_.service); // a name that nobody knows is told from one that was never split
             throw Error{Exit::usage, "wrong-phase", fmt::format("service {} was never split", request_.service),
-                        fmt::format("run `pgcarve split {}` first", request_.service)};
+                        known.database ? fmt::format("run `pgcarve split {0}` first, or `pgcarve sync {0}` straight to its own database", request_.service)
+                                       : fmt::format("run `pgcarve split {}` first", request_.service)};
         }
         return *std::move(found);
     }
