@@ -60,8 +60,11 @@ void DatabaseHop::read_catalogs() {
 std::vector<model::SeveredKey> DatabaseHop::severed() { return severance(context, shared, state, shared_catalog).keys; }
 
 StreamLag DatabaseHop::measure() {
-    if (control::Store{shared}.lease_holder(request.service))
-        return probe_lag(forth, old_side(), new_side(), limits.max_lag + Millis{1'000}, context.interrupt);
+    auto const streams = [&] { return control::Store{shared}.lease_holder(request.service).has_value(); };
+    if (streams()) {
+        if (auto const probed = probe_lag(forth, old_side(), new_side(), limits.max_lag + Millis{1'000}, streams, context.interrupt))
+            return *probed;
+    }
     if (request.dry_run)
         return read_lag(forth, old_side(), &new_side());
     lease = std::make_unique<control::Lease>(context.shared("lease"), request.service, verb, context.operator_name);

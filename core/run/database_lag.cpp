@@ -17,6 +17,7 @@ using Clock = std::chrono::steady_clock;
 namespace {
 
 constexpr Millis look_again{10};
+constexpr Millis ask_again{200}; // whether the stream still runs
 constexpr Millis between_samples{400};
 constexpr long long noise_bytes = 4LL << 20U; // less is not worth the name of a trend
 
@@ -73,18 +74,24 @@ StreamLag read_lag(Route const& way, pg::Session& source, pg::Session* target) {
     return lag;
 }
 
-StreamLag probe_lag(Route const& way, pg::Session& source, pg::Session& target, Millis limit, base::Interrupt& interrupt) {
+std::optional<StreamLag> probe_lag(Route const& way, pg::Session& source, pg::Session& target, Millis limit, std::function<bool()> const& streams,
+                                   base::Interrupt& interrupt) {
     auto lag = read_lag(way, source, &target);
     if (lag.slot_problem && !lag.slot_problem->empty())
         return lag;
     auto const written = sync::mark(source);
     auto const began = Clock::now();
-    while (Clock::now() - began < limit) {
+    for (auto asked = began; Clock::now() - began < limit;) {
         interrupt.check();
         if (auto const at = sync::position(target, way.name); at && *at > written) {
             lag.drain = std::chrono::duration_cast<Millis>(Clock::now() - began);
             lag.behind = *lag.drain;
             return lag;
+        }
+        if (Clock::now() - asked > ask_again) {
+            if (!streams())
+                return std::nullopt;
+            asked = Clock::now();
         }
         interrupt.wait_for(look_again);
     }

@@ -3,6 +3,7 @@
 // Unknown stays unknown. The sums are in wall-clock time of the source's server where seconds are concerned.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -22,7 +23,9 @@ struct StreamLag {
 
 // From what both servers know. `target` may be nullptr: it could not be reached.
 [[nodiscard]] StreamLag read_lag(Route const& way, pg::Session& source, pg::Session* target);
-// The same, and writes a marker and waits for up to `limit` until whoever streams has applied it.
-[[nodiscard]] StreamLag probe_lag(Route const& way, pg::Session& source, pg::Session& target, base::Millis limit, base::Interrupt& interrupt);
+// The same, and writes a marker and waits for up to `limit` until whoever streams has applied it. Nothing: `streams` said in
+// the meantime that nobody does any more, so the time that passed says nothing of the lag.
+[[nodiscard]] std::optional<StreamLag> probe_lag(Route const& way, pg::Session& source, pg::Session& target, base::Millis limit,
+                                                 std::function<bool()> const& streams, base::Interrupt& interrupt);
 
 } // namespace pgcarve::run

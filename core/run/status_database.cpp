@@ -88,8 +88,9 @@ void show_stream(Context& context, pg::Session& shared, control::ServiceState co
         auto& source = back ? other : shared;
         auto& target = back ? shared : other;
         bool const streams = state.phase != Phase::copying;
-        auto const lag = running && streams ? probe_lag(way, source, target, probe_for, context.interrupt)
-                                            : read_lag(way, source, streams ? &target : nullptr);
+        auto const still_runs = [&] { return control::Store{shared}.lease_holder(state.name).has_value(); };
+        auto const probed = running && streams ? probe_lag(way, source, target, probe_for, still_runs, context.interrupt) : std::nullopt;
+        auto const lag = probed ? *probed : read_lag(way, source, streams ? &target : nullptr);
         show_lag(lag, status);
         if (streams) {
             auto const there = catalog::read_catalog(other);

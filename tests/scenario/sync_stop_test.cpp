@@ -62,7 +62,7 @@ TEST(SyncStop, WhileOtherVerbsTakeTheService) {
         pause(random, 700);
         expect_clean_end(stream, fmt::format("round {}", round));
         auto const output = move.wait();
-        EXPECT_EQ(output.exit, 0) << output.err;
+        EXPECT_EQ(output.exit, 0) << output.out << output.err;
         EXPECT_EQ(carving.phase(), there ? "syncing" : "database_live");
     }
     client.more(1);
