@@ -113,6 +113,8 @@ void Applier::apply_rows(Batch const& batch) {
     } else {
         target_.run("SAVEPOINT pgcarve_batch");
     }
+    if (look_)
+        look_(batch.changes);
     std::vector<Change const*> changes;
     changes.reserve(batch.changes.size());
     std::deque<Change> halves;

@@ -41,7 +41,11 @@ public:
     // An update that changes the key may come to one half of it: the row goes, or comes.
     enum class Wanted { nothing, all, removal, insertion };
     using Filter = std::function<Wanted(Change const&)>;
-    void filter(Filter wanted) { wanted_ = std::move(wanted); }
+    using Look = std::function<void(std::vector<Change> const&)>; // at all of a batch, before it is asked for each
+    void filter(Filter wanted, Look look = {}) {
+        wanted_ = std::move(wanted);
+        look_ = std::move(look);
+    }
 
     // Applies it; commits when it is complete. Throws and leaves the target at the last commit otherwise.
     void apply(Batch const& batch);
@@ -75,6 +79,7 @@ private:
     Mapping const& mapping_;
     std::string stream_;
     Filter wanted_;
+    Look look_;
     Applied applied_;
     bool open_ = false; // a transaction at the target
     bool copies_ = true; // many rows go by COPY

@@ -49,7 +49,13 @@ KeyOrder key_order(MappedTable const& table) {
     auto const& type = table.columns[table.key.front()].type;
     if (type == "smallint" || type == "integer" || type == "bigint")
         return KeyOrder::integer;
-    return type == "uuid" ? KeyOrder::uuid : KeyOrder::none;
+    if (type == "uuid")
+        return KeyOrder::uuid;
+    auto const is = [&](std::string_view name) { return type == name || type.starts_with(std::string{name} + "("); };
+    if (is("text") || is("character varying") || is("character"))
+        return KeyOrder::source_by_collation;
+    bool const time = type == "date" || is("timestamp") || type.starts_with("timestamp ");
+    return time || is("numeric") || is("bytea") || is("oid") ? KeyOrder::source : KeyOrder::none;
 }
 
 std::strong_ordering TableChunks::compare(std::string_view a, std::string_view b) const {
@@ -59,6 +65,12 @@ std::strong_ordering TableChunks::compare(std::string_view a, std::string_view b
 }
 
 void TableChunks::add(Range range, Snapshot snapshot) {
+    if (only_source_compares(order_)) {
+        if (range.lo != (chunks_.empty() ? std::nullopt : chunks_.back().range.hi))
+            base::bug("a range that does not follow the one before it");
+        chunks_.push_back({std::move(range), std::move(snapshot)});
+        return;
+    }
     auto const before = [&](Chunk const& c) { return c.range.hi && range.lo && compare(*c.range.hi, *range.lo) <= 0; };
     auto const at = std::ranges::find_if_not(chunks_, before);
     chunks_.insert(at, Chunk{std::move(range), std::move(snapshot)});
@@ -89,6 +101,17 @@ Snapshot const* TableChunks::snapshot_of(std::string_view key) const {
     if (at == chunks_.end() || (at->range.lo && compare(key, *at->range.lo) <= 0))
         return nullptr;
     return &at->snapshot;
+}
+
+Snapshot const* TableChunks::snapshot_at(std::size_t place) const { return place < chunks_.size() ? &chunks_[place].snapshot : nullptr; }
+
+std::vector<std::string> TableChunks::upper_ends() const {
+    std::vector<std::string> ends;
+    for (auto const& chunk : chunks_) {
+        if (chunk.range.hi)
+            ends.push_back(*chunk.range.hi);
+    }
+    return ends;
 }
 
 bool TableChunks::any_sees(wire::TransactionId xid) const {

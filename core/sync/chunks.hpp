@@ -8,7 +8,8 @@
 // … which holds because the copier takes no snapshot that does not see a transaction which was left out (`Skipped`): a
 // transaction's commit is in the log a moment before snapshots see it, with synchronous replication even long before.
 //
-// Only keys that can be compared here as the server compares them are split: integers and uuids. Other tables are one range.
+// Integers and uuids are compared here as the server compares them. The ranges of other keys are copied one behind the other,
+// and the source says where a key is among them (places.hpp). What has no order is one range.
 // Pure. Threads: one at a time.
 #pragma once
 
@@ -40,8 +41,11 @@ private:
     std::vector<std::uint64_t> running_;
 };
 
-enum class KeyOrder { none, integer, uuid };
-[[nodiscard]] KeyOrder key_order(MappedTable const& table);
+enum class KeyOrder { none, integer, uuid, source, source_by_collation };
+[[nodiscard]] KeyOrder key_order(MappedTable const& table); // by its type alone
+[[nodiscard]] constexpr bool only_source_compares(KeyOrder order) noexcept {
+    return order == KeyOrder::source || order == KeyOrder::source_by_collation;
+}
 
 // lo < key <= hi, in the text of the type; nullopt: no bound.
 struct Range {
@@ -53,13 +57,18 @@ class TableChunks {
 public:
     explicit TableChunks(KeyOrder order) : order_{order} {}
 
-    void add(Range range, Snapshot snapshot); // ranges do not overlap
+    // Ranges do not overlap. Where only the source compares, each begins where the one before it ends.
+    void add(Range range, Snapshot snapshot);
     void clear();
     // All of it is there already and no change is in it: the stream's alone.
     void follow();
     // The first range that is not copied; nullopt when all are.
     [[nodiscard]] std::optional<Range> missing() const;
     [[nodiscard]] Snapshot const* snapshot_of(std::string_view key) const; // nullptr: not copied
+    // The same where only the source compares: by the number of upper ends that are below the key.
+    [[nodiscard]] Snapshot const* snapshot_at(std::size_t place) const;
+    [[nodiscard]] std::vector<std::string> upper_ends() const;
+    [[nodiscard]] KeyOrder order() const noexcept { return order_; }
     [[nodiscard]] bool none() const noexcept { return chunks_.empty(); }
     // Whether a copied range has what the transaction did.
     [[nodiscard]] bool any_sees(wire::TransactionId xid) const;

@@ -6,6 +6,7 @@
 #include <exception>
 #include <mutex>
 #include <numeric>
+#include <set>
 #include <thread>
 #include <unordered_set>
 #include <utility>
@@ -15,6 +16,7 @@
 #include "base/error.hpp"
 #include "sql/builder.hpp"
 #include "sync/copy_statements.hpp"
+#include "sync/places.hpp"
 
 namespace pgcarve::sync {
 
@@ -42,6 +44,7 @@ struct Copy::Impl {
 
     mutable std::mutex mutex; // of everything below while workers run
     std::vector<TableChunks> tables;
+    std::vector<std::optional<Places>> places; // by table; of those whose keys only the source compares
     std::vector<std::vector<Range>> taken; // by workers, not recorded yet
     std::vector<std::size_t> order;        // largest first
     std::vector<char> keyed;               // by late_keys: made, or being made
@@ -55,8 +58,7 @@ struct Copy::Impl {
     std::unordered_set<std::uint32_t> skipped;
 
     Impl(CopySettings given, Mapping const& map) : settings{std::move(given)}, mapping{map} {
-        for (auto const& table : mapping.tables())
-            tables.emplace_back(key_order(table));
+        read_orders();
         taken.resize(tables.size());
         conflicts.resize(tables.size());
         keyed.resize(settings.late_keys.size());
@@ -73,7 +75,21 @@ struct Copy::Impl {
         read_record();
     }
 
+    // A repair looks for a range's rows at both sides, which need not agree about a collation.
+    void read_orders() {
+        pg::Session source{settings.source};
+        for (auto const& table : mapping.tables()) {
+            auto by = key_order(table);
+            auto place = only_source_compares(by) && !(settings.repair && by == KeyOrder::source_by_collation) ? Places::of(source, table) : std::nullopt;
+            if (only_source_compares(by) && !place)
+                by = KeyOrder::none;
+            tables.emplace_back(by);
+            places.push_back(std::move(place));
+        }
+    }
+
     void read_record() {
+        std::set<std::uint32_t> unordered; // split by an earlier run, and its index has gone since
         pg::Session target{settings.target};
         Sql sql{"SELECT source_table, lo, hi, snapshot, row_count FROM pgcarve.chunk WHERE stream = "};
         for (auto const row : target.query(sql.bind(settings.stream).add(" ORDER BY id"))) {
@@ -85,9 +101,15 @@ struct Copy::Impl {
             auto const number = static_cast<std::size_t>(at - mapping.tables().begin());
             if (settings.followed[number])
                 continue;
+            if (tables[number].order() == KeyOrder::none && (row.maybe(1) || row.maybe(2))) {
+                unordered.insert(static_cast<std::uint32_t>(number));
+                continue;
+            }
             tables[number].add({row.maybe(1), row.maybe(2)}, Snapshot::parse(row.text(3)));
             counts.rows += row.integer(4);
         }
+        for (auto const number : unordered)
+            reset(number);
     }
 
     [[nodiscard]] bool finished() const {
@@ -96,6 +118,13 @@ struct Copy::Impl {
     }
 
     // ---- what the stream leaves out
+
+    void look(pg::Session& source, std::vector<Change> const& changes) {
+        for (std::uint32_t number = 0; number < places.size(); ++number) {
+            if (places[number])
+                places[number]->look(source, number, changes, tables[number].upper_ends());
+        }
+    }
 
     Applier::Wanted wanted(Change const& change) {
         using Wanted = Applier::Wanted;
@@ -113,7 +142,8 @@ struct Copy::Impl {
         auto const& table = mapping.tables()[change.table];
         auto const key_of = [&](Cells row) { return row[table.key.front()].value; };
         auto const there = [&](std::string_view key) {
-            auto const* const snapshot = tables[change.table].snapshot_of(key);
+            auto const& chunks = tables[change.table];
+            auto const* const snapshot = only_source_compares(chunks.order()) ? chunks.snapshot_at(places[change.table]->at(key)) : chunks.snapshot_of(key);
             if (snapshot == nullptr)
                 skipped.insert(change.xid.value);
             return snapshot != nullptr && !snapshot->sees(change.xid);
@@ -137,12 +167,14 @@ struct Copy::Impl {
         return Wanted::insertion;
     }
 
+    // To be copied anew; a repair needs no empty table for that.
     void reset(std::uint32_t number) {
         auto const& table = mapping.tables()[number];
         pg::Session target{settings.target};
         target.run(passes_locks);
         pg::Transaction transaction{target};
-        target.query(Sql{"TRUNCATE ONLY "}.add(table.target));
+        if (!settings.repair)
+            target.query(Sql{"TRUNCATE ONLY "}.add(table.target));
         Sql sql{"DELETE FROM pgcarve.chunk WHERE stream = "};
         target.query(sql.bind(settings.stream).add(" AND source_table = ").bind(table.source.display()));
         transaction.commit();
@@ -159,6 +191,8 @@ struct Copy::Impl {
     // A range that nobody has or takes. Only its lower end is known yet.
     std::optional<Task> take() {
         for (auto const number : order) {
+            if (only_source_compares(tables[number].order()) && !taken[number].empty())
+                continue; // one behind the other
             auto with_taken = tables[number];
             for (auto const& range : taken[number])
                 with_taken.add(range, {});
@@ -169,7 +203,7 @@ struct Copy::Impl {
     }
 
     [[nodiscard]] bool split(Task const& task) const {
-        return key_order(mapping.tables()[task.table]) != KeyOrder::none;
+        return tables[task.table].order() != KeyOrder::none;
     }
 
     // A snapshot that sees all that was left out. Leaves its transaction open.
@@ -460,7 +494,7 @@ struct Copy::Impl {
             try {
                 if (!stream)
                     stream = open();
-                stream->filter([this](Change const& change) { return wanted(change); });
+                stream->filter([this](Change const& change) { return wanted(change); }, [&](std::vector<Change> const& changes) { look(source, changes); });
                 make_keys(interrupt); // an earlier run may have left rows without them
                 while (!finished()) {
                     wait_while_throttled(*stream, interrupt, events);

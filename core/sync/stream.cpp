@@ -184,7 +184,7 @@ struct Stream::Impl {
 Stream::Stream(StreamSettings settings, Mapping const& mapping) : impl_{std::make_unique<Impl>(std::move(settings), mapping)} {}
 Stream::~Stream() = default;
 
-void Stream::filter(Applier::Filter wanted) { impl_->applier.filter(std::move(wanted)); }
+void Stream::filter(Applier::Filter wanted, Applier::Look look) { impl_->applier.filter(std::move(wanted), std::move(look)); }
 
 bool Stream::run_until(base::Lsn until, base::Millis limit, base::Interrupt& interrupt) {
     auto const deadline = std::chrono::steady_clock::now() + limit;

@@ -58,7 +58,7 @@ public:
     Stream(StreamSettings settings, Mapping const& mapping);
     ~Stream();
 
-    void filter(Applier::Filter wanted);
+    void filter(Applier::Filter wanted, Applier::Look look = {});
 
     // Applies what comes for up to `limit`; returns early once everything that was committed at the source before `until`
     // has been applied (true then), or when interrupted. Where it returns false the target may be in the middle of a large

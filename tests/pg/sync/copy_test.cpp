@@ -230,6 +230,170 @@ TEST_F(CopyTest, UnderWritersAndKills) {
     EXPECT_EQ(target.one(sql::Sql{"SELECT count(*) AS n FROM pgcarve.chunk WHERE lo IS NULL"}).text("n"), "4");
 }
 
+// Keys in orders that only the source knows: collations that do not sort by bytes, one for which different texts are equal,
+// numbers, times. Rows move from range to range while they are copied.
+TEST_F(CopyTest, KeysThatOnlyTheSourceCompares) {
+    struct Kind {
+        std::string table;
+        std::string type;
+        std::string key; // of a number n
+    };
+    std::vector<Kind> const kinds{
+        {"letters", "text COLLATE \"de-x-icu\"", "(ARRAY['ä', 'Z', 'b', 'a-', 'A ', E'\\\\', '{\"'])[1 + n % 7] || n"},
+        {"either", "varchar(40) COLLATE public.either", "(ARRAY['a', 'B', 'c'])[1 + n % 3] || n"},
+        {"amounts", "numeric", "CASE WHEN n % 50 = 0 THEN 'NaN'::numeric + n WHEN n % 2 = 0 THEN n / 100.0 ELSE -n END"},
+        {"moments", "timestamptz", "timestamptz '2025-03-30 00:00+00' + n * interval '7 minutes'"},
+        {"raw", "bytea", "decode(md5(n::text), 'hex')"},
+        {"padded", "char(6)", "(n % 100) || 'x' || n / 100"},
+    };
+    for (auto const& dsn : {source_dsn_, target_dsn_})
+        pg::Session{{.dsn = dsn, .purpose = "test"}}.run("CREATE COLLATION public.either (provider = icu, locale = 'und-u-ks-level2', deterministic = false)");
+    std::vector<std::pair<std::string, std::string>> definitions;
+    for (auto const& kind : kinds)
+        definitions.emplace_back(kind.table, fmt::format("k {} PRIMARY KEY, v text", kind.type));
+    definitions.emplace_back("pairs", "a text COLLATE \"de-x-icu\", b integer, v text, PRIMARY KEY (a, b)");
+    definitions.emplace_back("unsorted", "k text NOT NULL, v text"); // with an index in another order: one range
+    tables(definitions);
+    pg::Session source{{.dsn = source_dsn_, .purpose = "test"}};
+    source.run("CREATE UNIQUE INDEX unsorted_k ON public.unsorted (k text_pattern_ops); ALTER TABLE public.unsorted ALTER k SET NOT NULL, REPLICA IDENTITY USING INDEX unsorted_k");
+    std::vector<sync::MappedTable> all;
+    for (auto const& kind : kinds) {
+        source.run(fmt::format("INSERT INTO public.{} SELECT {}, 'v' FROM generate_series(1, 1000) n ON CONFLICT DO NOTHING", kind.table, kind.key));
+        all.push_back(mapped(source, kind.table, {"k"}));
+    }
+    source.run("INSERT INTO public.pairs SELECT 'p' || n % 60, n, 'v' FROM generate_series(1, 1000) n; INSERT INTO public.unsorted SELECT 'k' || n, 'v' FROM generate_series(1, 300) n");
+    all.push_back(mapped(source, "pairs", {"a", "b"}));
+    all.push_back(mapped(source, "unsorted", {"k"}));
+    begin();
+    std::atomic<bool> stop{false};
+    std::vector<std::thread> writers;
+    for (unsigned seed = 1; seed <= 3; ++seed) {
+        writers.emplace_back([this, seed, &stop, &kinds] {
+            pg::Session session{{.dsn = source_dsn_, .purpose = "writer"}};
+            std::mt19937 random{seed};
+            auto const n = [&](int from, int to) { return std::uniform_int_distribution<int>{from, to}(random); };
+            for (int i = 0; i < 6'000 && !stop; ++i) {
+                std::this_thread::sleep_for(std::chrono::milliseconds{3});
+                auto const& kind = kinds[static_cast<std::size_t>(n(0, static_cast<int>(kinds.size()) - 1))];
+                auto const some = [&] { return fmt::format("(SELECT {} FROM (VALUES ({})) AS x (n))", kind.key, n(1, 1200)); };
+                std::vector<std::string> const statements{
+                    fmt::format("UPDATE public.{} SET v = v || 'x' WHERE k = {}", kind.table, some()),
+                    fmt::format("DELETE FROM public.{} WHERE k = {}", kind.table, some()),
+                    fmt::format("INSERT INTO public.{} VALUES ({}, 'new') ON CONFLICT (k) DO UPDATE SET v = 'again'", kind.table, some()),
+                    fmt::format("UPDATE public.{0} SET k = {1} WHERE k = {2} AND NOT EXISTS (SELECT FROM public.{0} WHERE k = {1})", kind.table, some(), some()),
+                    fmt::format("UPDATE public.pairs SET a = 'P' || {}, v = v || 'm' WHERE a = 'p{}'", n(1, 60), n(0, 59)),
+                    fmt::format("UPDATE public.unsorted SET v = v || 'u' WHERE k = 'k{}'", n(1, 300)),
+                };
+                try {
+                    session.run(statements[static_cast<std::size_t>(n(0, static_cast<int>(statements.size()) - 1))]);
+                } catch (pg::SqlError const& e) {
+                    EXPECT_TRUE(e.sqlstate() == "23505" || e.sqlstate() == "40P01") << e.what(); // somebody else was quicker
+                }
+            }
+        });
+    }
+    sync::Mapping const mapping{all};
+    std::mt19937 random{11};
+    std::unique_ptr<sync::Stream> stream;
+    int broken = 0;
+    for (bool done = false; !done;) {
+        base::Interrupt interrupt;
+        auto left = broken < 8 ? std::uniform_int_distribution<int>{2, 20}(random) : 1'000'000;
+        bool const kill = random() % 2 == 0;
+        sync::Copy::Events events;
+        events.after_range = [&] {
+            if (--left != 0)
+                return;
+            if (kill)
+                pg::Session{{.dsn = source_dsn_, .purpose = "killer"}}.run(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name IN ('pgcarve copy', 'pgcarve stream')");
+            else
+                interrupt.request("test");
+        };
+        try {
+            sync::Copy copy{copy_settings(), mapping};
+            copy.run([&] { return open(mapping); }, stream, interrupt, events);
+            done = true;
+        } catch (base::Error const& e) {
+            ASSERT_TRUE(e.code() == "interrupted" || e.code() == "server-lost" || e.code() == "in-doubt" || e.code() == "sql-57014") << e.what();
+            ++broken;
+            stream.reset();
+        }
+    }
+    EXPECT_GE(broken, 8);
+    stop = true;
+    for (auto& writer : writers)
+        writer.join();
+    catch_up(*stream);
+    pg::Session target{{.dsn = target_dsn_, .purpose = "test"}};
+    auto const ranges = [&](std::string const& table) {
+        return target.one(sql::Sql{"SELECT count(*) AS n FROM pgcarve.chunk WHERE source_table = "}.bind("public." + table)).integer("n");
+    };
+    for (auto const& [table, columns] : definitions) {
+        expect_equal({table});
+        if (table == "unsorted")
+            EXPECT_EQ(ranges(table), 1);
+        else
+            EXPECT_GE(ranges(table), 8) << table;
+    }
+}
+
+// A row at which a range ends belongs to this range; it is changed once, which nothing later can hide.
+TEST_F(CopyTest, ARangeHasItsLastRow) {
+    tables({{"t", "k text PRIMARY KEY, v integer"}, {"i", "k integer PRIMARY KEY, v integer"}});
+    pg::Session source{{.dsn = source_dsn_, .purpose = "test"}};
+    source.run("INSERT INTO public.t SELECT 'k' || g, 0 FROM generate_series(1, 500) g; INSERT INTO public.i SELECT g, 0 FROM generate_series(1, 500) g");
+    begin();
+    sync::Mapping const mapping{{mapped(source, "t", {"k"}), mapped(source, "i", {"k"})}};
+    sync::Copy::Events events;
+    pg::Session target{{.dsn = target_dsn_, .purpose = "test"}};
+    int changed = 0;
+    events.after_range = [&] {
+        for (auto const row : target.query(sql::Sql{"SELECT source_table, hi FROM pgcarve.chunk WHERE hi IS NOT NULL"})) {
+            sql::Sql change{"UPDATE "};
+            changed += static_cast<int>(source.query(change.server_text(row.text(0)).add(" SET v = 1 WHERE v = 0 AND k::text = ").bind(row.text(1))).affected());
+        }
+    };
+    auto settings = copy_settings();
+    settings.turn = base::Millis{0};
+    sync::Copy copy{settings, mapping};
+    std::unique_ptr<sync::Stream> stream;
+    base::Interrupt interrupt;
+    copy.run([&] { return open(mapping); }, stream, interrupt, events);
+    catch_up(*stream);
+    EXPECT_GE(changed, 10);
+    expect_equal({"t", "i"});
+}
+
+// Its index went while the copy was broken off: no range of it can be found again, and all of it comes anew.
+TEST_F(CopyTest, AnIndexThatGoesWhileItIsCopied) {
+    tables({{"t", "k text PRIMARY KEY, v text"}});
+    pg::Session source{{.dsn = source_dsn_, .purpose = "test"}};
+    source.run("INSERT INTO public.t SELECT 'k' || g, 'v' FROM generate_series(1, 500) g");
+    begin();
+    sync::Mapping const mapping{{mapped(source, "t", {"k"})}};
+    std::unique_ptr<sync::Stream> stream;
+    {
+        base::Interrupt interrupt;
+        int left = 3;
+        sync::Copy::Events events;
+        events.after_range = [&] {
+            if (--left == 0)
+                interrupt.request("test");
+        };
+        sync::Copy copy{copy_settings(), mapping};
+        EXPECT_THROW(copy.run([&] { return open(mapping); }, stream, interrupt, events), base::Error);
+        stream.reset();
+    }
+    source.run("ALTER TABLE public.t DROP CONSTRAINT t_pkey; CREATE UNIQUE INDEX t_k ON public.t (k text_pattern_ops); ALTER TABLE public.t REPLICA IDENTITY USING INDEX t_k;"
+               " UPDATE public.t SET v = 'w' WHERE k LIKE 'k1%'");
+    base::Interrupt interrupt;
+    sync::Copy copy{copy_settings(), mapping};
+    copy.run([&] { return open(mapping); }, stream, interrupt, {});
+    catch_up(*stream);
+    expect_equal({"t"});
+}
+
 // A turn goes on for a table without its key until all of it is there, but not beyond what the source may log meanwhile.
 TEST_F(CopyTest, KeysComeWithTheLastRow) {
     for (bool const quiet : {true, false}) {

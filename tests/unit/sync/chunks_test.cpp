@@ -51,8 +51,33 @@ TEST(TableChunks, SplitsOnlyWhatItCanCompare) {
     for (auto const* const type : {"smallint", "integer", "bigint"})
         EXPECT_EQ(sync::key_order(table_of(type)), sync::KeyOrder::integer);
     EXPECT_EQ(sync::key_order(table_of("uuid")), sync::KeyOrder::uuid);
-    for (auto const* const type : {"text", "numeric", "character(36)", "oid"})
-        EXPECT_EQ(sync::key_order(table_of(type)), sync::KeyOrder::none);
+    for (auto const* const type : {"numeric", "numeric(10,2)", "oid", "date", "timestamp without time zone", "timestamp(3) with time zone", "bytea"})
+        EXPECT_EQ(sync::key_order(table_of(type)), sync::KeyOrder::source);
+    for (auto const* const type : {"text", "character varying", "character varying(20)", "character(36)"})
+        EXPECT_EQ(sync::key_order(table_of(type)), sync::KeyOrder::source_by_collation);
+    for (auto const* const type : {"public.texts", "texts", "text[]", "inet", "public.mood", "jsonb", "time without time zone", "\"char\"", "\"numeric\""})
+        EXPECT_EQ(sync::key_order(table_of(type)), sync::KeyOrder::none) << type;
+}
+
+// Where only the source compares, its count of the upper ends below a key says in which range the key is.
+TEST(TableChunks, OneBehindTheOther) {
+    sync::TableChunks chunks{sync::KeyOrder::source};
+    EXPECT_EQ(chunks.snapshot_at(0), nullptr);
+    chunks.add({std::nullopt, "9.5"}, Snapshot::parse("100:100:"));
+    EXPECT_EQ(chunks.missing()->lo, "9.5");
+    EXPECT_THROW(chunks.add({"9.50", "30"}, {}), base::Error);
+    EXPECT_THROW(chunks.add({std::nullopt, "30"}, {}), base::Error);
+    chunks.add({"9.5", "10"}, Snapshot::parse("110:110:"));
+    EXPECT_EQ(chunks.upper_ends(), (std::vector<std::string>{"9.5", "10"}));
+    EXPECT_EQ(chunks.snapshot_at(0)->text(), "100:100:");
+    EXPECT_EQ(chunks.snapshot_at(1)->text(), "110:110:");
+    EXPECT_EQ(chunks.snapshot_at(2), nullptr);
+    chunks.add({"10", std::nullopt}, Snapshot::parse("120:120:"));
+    EXPECT_EQ(chunks.upper_ends().size(), 2U);
+    EXPECT_EQ(chunks.snapshot_at(2)->text(), "120:120:");
+    EXPECT_FALSE(chunks.missing());
+    chunks.follow();
+    EXPECT_FALSE(chunks.snapshot_at(0)->sees(low(1)));
 }
 
 constexpr int first = -12;
