@@ -79,7 +79,7 @@ struct ReferenceStream::Impl {
             (void)mend(context, way, shared, source, apart, options, {}, outcome, wake.get(), [this] { return over(); });
             return; // and look again
         }
-        auto const tables = read_mapping(way, source, apart.left);
+        auto const tables = read_mapping(way, source, apart.left, TargetFirst::accepted);
         auto const stream = open_stream(context, way, tables, wake.get());
         while (!over()) {
             stream->run_until(base::Lsn{~std::uint64_t{0}}, slice, context.interrupt);

@@ -42,13 +42,13 @@ Route route(Context const& context, std::string const& service, model::DatabaseS
     return made;
 }
 
-sync::Mapping read_mapping(Route const& route, pg::Session& source, std::set<sql::QName> const& left_alone) {
+sync::Mapping read_mapping(Route const& route, pg::Session& source, std::set<sql::QName> const& left_alone, TargetFirst first) {
     auto const as_of = base::Lsn::parse(source.one(Sql{"SELECT pg_current_wal_insert_lsn()::text AS lsn"}).text("lsn"));
     auto const catalog = catalog::read_catalog(source);
     pg::Session target{route.target("sync")};
     auto followed = route.tables;
     std::erase_if(followed, [&](model::TablePair const& pair) { return left_alone.contains(pair.source); });
-    return sync::Mapping{mapped_tables(source, target, catalog, followed), *as_of, left_alone};
+    return sync::Mapping{mapped_tables(source, target, catalog, followed, first), *as_of, left_alone};
 }
 
 void set_position_of_slot(Route const& route, pg::Session& source, pg::Session& target) {

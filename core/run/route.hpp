@@ -11,6 +11,7 @@
 #include "control/store.hpp"
 #include "model/setup.hpp"
 #include "run/context.hpp"
+#include "run/sync_target.hpp"
 #include "sync/stream.hpp"
 
 namespace pgcarve::run {
@@ -33,7 +34,8 @@ struct Route {
 [[nodiscard]] pg::SessionSettings other_database(Context const& context, std::string const& service, std::string purpose);
 
 // The tables as both sides have them now, but for those (of the source) that are left alone.
-[[nodiscard]] sync::Mapping read_mapping(Route const& route, pg::Session& source, std::set<sql::QName> const& left_alone = {});
+[[nodiscard]] sync::Mapping read_mapping(Route const& route, pg::Session& source, std::set<sql::QName> const& left_alone = {},
+                                         TargetFirst first = TargetFirst::refused);
 
 // Waits a while for a slot that a dead connection still holds. `wake_fd`: see pg::ReplicationSettings.
 // Errors: "slot-lost" (exit 5), "stream-busy" (exit 4), those of sync::Stream.

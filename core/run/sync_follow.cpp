@@ -55,8 +55,11 @@ public:
             } catch (Error const& e) {
                 if (context_.interrupt.requested() && e.exit() == Exit::unavailable)
                     throw; // a clean end, or not in step: sync_service() knows
-                if (!passes(e))
+                if (!passes(e)) {
+                    if (goes_on(e))
+                        continue;
                     fail(e);
+                }
                 patience_.wait(e, [this] { return meanwhile(); });
                 reconnect();
             }
@@ -83,22 +86,34 @@ private:
         }
     }
 
-    // The stream knows what came; what to do about it shows where the two tables are held side by side.
-    void tell_the_mend(Error const& e) {
+    // The stream knows what came; what to do about it shows where the two tables are held side by side: nothing, when the
+    // target has the change already.
+    bool goes_on(Error const& e) {
+        if (e.code() != "schema-changed")
+            return false;
         try {
-            if (auto const way = direction()) {
-                pg::Session source{way->source("sync")};
-                (void)read_mapping(*way, source, read_apart(*way).left);
-            }
+            auto const way = direction();
+            if (!way)
+                return false;
+            pg::Session source{way->source("sync")};
+            (void)read_mapping(*way, source, read_apart(*way).left, TargetFirst::accepted);
+            pg::Session target{way->target("sync")};
+            auto const at = sync::position(target, way->name);
+            if (!at || at == changed_at_) // the same again: it is not what the two tables look like
+                return false;
+            changed_at_ = at;
         } catch (Error const& now) {
-            if (now.code() == e.code())
-                throw Error{now}.with("the stream stopped at: " + e.message());
+            if (passes(now)) // the next round finds out
+                return true;
+            if (now.code() != e.code())
+                throw;
+            throw Error{now}.with("the stream stopped at: " + e.message());
         }
+        context_.events.info(fmt::format("{}; the target has it already, and the stream goes on", e.message()));
+        return true;
     }
 
     [[noreturn]] void fail(Error const& e) {
-        if (e.code() == "schema-changed")
-            tell_the_mend(e);
         if (auto const* const refused = dynamic_cast<pg::SqlError const*>(&e))
             explain(*refused, "sync", service_, "following the stream");
         throw;
@@ -201,7 +216,11 @@ private:
                 give_way();
             return; // and look again
         }
-        auto const tables = read_mapping(way, source, apart.left);
+        auto const tables = read_mapping(way, source, apart.left, TargetFirst::accepted);
+        for (auto const& table : tables.tables()) {
+            for (auto const& column : table.to_come)
+                context_.events.warn(fmt::format("column {} of {} is in the target only: the stream leaves it alone until the source has it", column, table.target.display()));
+        }
         if (!apart.left.empty())
             context_.events.warn(fmt::format("{} tables of {} are set aside: `pgcarve sync {} --bring-back TABLE` mends them", apart.left.size(), service_, service_));
         auto const stream = open_stream(context_, way, tables, wake_.get());
@@ -256,6 +275,7 @@ private:
     pg::Session session_;
     std::unique_ptr<control::Lease> lease_;
     Patience patience_{context_};
+    std::optional<base::Lsn> changed_at_; // where the target was when the source's tables had changed
     std::optional<Route> guarded_; // what is streamed
     std::optional<WalGuard> guard_;
     model::DatabaseSetup database_;

@@ -114,7 +114,7 @@ Apart read_apart(Route const& way) {
 
 bool mend(Context& context, Route const& way, pg::Session& shared, pg::Session& source, Apart const& apart, SyncOptions const& options, SyncEvents const& events,
           SyncOutcome& outcome, int wake_fd, std::function<bool()> const& give_way) {
-    auto const tables = read_mapping(way, source, apart.left);
+    auto const tables = read_mapping(way, source, apart.left, TargetFirst::accepted);
     auto const catalog = catalog::read_catalog(source);
     sync::CopySettings settings{.stream = way.name, .source = way.source("copy"), .target = way.target("copy"), .workers = options.limits().sync.workers, .repair = true};
     for (auto const& table : tables.tables()) {

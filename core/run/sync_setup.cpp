@@ -124,7 +124,7 @@ std::vector<sync::LateKeys> Work::late_keys(Route const& way, model::Plan const&
 
 void Work::copy(Route const& way, model::Plan const& plan) const {
     auto const catalog = catalog::read_catalog(session);
-    auto const tables = read_mapping(way, session);
+    auto const tables = read_mapping(way, session, {}, TargetFirst::accepted);
     sync::CopySettings settings{.stream = way.name, .source = way.source("copy"), .target = way.target("copy"), .workers = options.limits().sync.workers};
     for (auto const& table : tables.tables()) {
         auto const* const found = catalog.find(table.source);

@@ -125,22 +125,34 @@ std::vector<model::TablePair> parents_first(std::vector<model::TablePair> const&
     return sorted;
 }
 
+bool last_column_dropped(pg::Session& session, sql::QName const& table) {
+    return session.one(Sql{"SELECT coalesce((SELECT attisdropped FROM pg_attribute WHERE attnum > 0 AND attrelid = to_regclass("}
+                           .bind(table.quoted())
+                           .add(") ORDER BY attnum DESC LIMIT 1), true) AS dropped"))
+        .boolean("dropped");
+}
+
 } // namespace
 
-std::vector<sync::MappedTable> mapped_tables(pg::Session& source, pg::Session& target, model::Catalog const& catalog, std::vector<model::TablePair> const& pairs) {
+std::vector<sync::MappedTable> mapped_tables(pg::Session& source, pg::Session& target, model::Catalog const& catalog, std::vector<model::TablePair> const& pairs,
+                                             TargetFirst first) {
     struct Column {
         base::Oid type;
         std::int32_t typmod;
         std::string text;
         bool always_identity;
+        bool may_be_left_out;
+        long long number;
     };
     auto const columns_of = [](pg::Session& session, sql::QName const& table) {
         std::map<std::string, Column> columns;
         Sql sql{"SELECT attname::text AS name, atttypid::bigint AS type, atttypmod::bigint AS typmod, format_type(atttypid, atttypmod) AS text, "
-                "attidentity = 'a' AS always_identity FROM pg_attribute WHERE attnum > 0 AND NOT attisdropped AND attrelid = to_regclass("};
+                "attidentity = 'a' AS always_identity, NOT attnotnull OR atthasdef OR attidentity <> '' AS may_be_left_out, attnum "
+                "FROM pg_attribute WHERE attnum > 0 AND NOT attisdropped AND attrelid = to_regclass("};
         for (auto const row : session.query(sql.bind(table.quoted()).add(")")))
             columns.emplace(row.text("name"), Column{base::Oid{static_cast<std::uint32_t>(row.integer("type"))},
-                                                     static_cast<std::int32_t>(row.integer("typmod")), row.text("text"), row.boolean("always_identity")});
+                                                     static_cast<std::int32_t>(row.integer("typmod")), row.text("text"), row.boolean("always_identity"), row.boolean("may_be_left_out"),
+                                                     row.integer("attnum")});
         return columns;
     };
     // Others are printed with their schema, which may have another name there.
@@ -160,6 +172,12 @@ std::vector<sync::MappedTable> mapped_tables(pg::Session& source, pg::Session& t
         auto const here = columns_of(source, pair.source);
         auto const there = columns_of(target, pair.target);
         sync::MappedTable mapped{pair.source, pair.target, {}, {}};
+        // Behind all the others, and the last column that the source had is still there.
+        auto const to_come = [&](std::string const& name) {
+            auto const& column = there.at(name);
+            return column.may_be_left_out && std::ranges::none_of(there, [&](auto const& other) { return table->column(other.first) != nullptr && other.second.number > column.number; }) &&
+                   !last_column_dropped(source, pair.source);
+        };
         for (auto const& column : table->columns) {
             auto const target_column = there.find(column.name);
             if (target_column == there.end())
@@ -179,10 +197,14 @@ std::vector<sync::MappedTable> mapped_tables(pg::Session& source, pg::Session& t
             mapped.columns.push_back({column.name, target_column->second.text, own.type, own.typmod, in_key, target_column->second.always_identity});
         }
         for (auto const& [name, column] : there) {
-            if (table->column(name) == nullptr)
+            if (table->column(name) != nullptr)
+                continue;
+            if (first == TargetFirst::accepted && to_come(name))
+                mapped.to_come.push_back(name);
+            else
                 throw Error{Exit::needs_decision, "schema-changed", fmt::format("column {} of table {} is in the other database only", name, pair.target.display()),
-                            fmt::format("it was dropped at the source: ALTER TABLE {} DROP COLUMN {};  -- then run the same command again", pair.target.quoted(),
-                                        sql::quote_ident(name))};
+                            fmt::format("ALTER TABLE {} DROP COLUMN {};  -- when it was dropped at the source; else add it there; then run the same command again",
+                                        pair.target.quoted(), sql::quote_ident(name))};
         }
         for (auto const& name : key->columns) {
             auto const at = std::ranges::find(mapped.columns, name, &sync::MappedColumn::name);

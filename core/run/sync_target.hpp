@@ -50,9 +50,14 @@ private:
 // Which side takes writes, as the other database has it recorded: "shared" or "database". nullopt: it does not know the stream.
 [[nodiscard]] std::optional<std::string> authority_recorded(pg::Session& other, std::string const& stream);
 
+// A column is added at the target first, so that no row of it has to wait. A stream goes on without it, as long as rows can
+// come without it and it is plain that the source has not dropped it; nothing is proven or moved before both sides have it.
+enum class TargetFirst { refused, accepted };
+
 // The leaves of the tables, column by column, as both sides have them now; referenced tables before those that refer to
 // them. `catalog`: the source's.
+// Throws "schema-changed" (exit 5) with the SQL that brings them together.
 [[nodiscard]] std::vector<sync::MappedTable> mapped_tables(pg::Session& source, pg::Session& target, model::Catalog const& catalog,
-                                                           std::vector<model::TablePair> const& pairs);
+                                                           std::vector<model::TablePair> const& pairs, TargetFirst first);
 
 } // namespace pgcarve::run

@@ -37,6 +37,7 @@ struct MappedTable {
     // in the source's replica identity. Not of a deferrable constraint: two rows may have one key there for a while, and
     // then a key does not say which row is meant.
     std::vector<std::size_t> key;
+    std::vector<std::string> to_come; // columns that the target has got first: rows come without them
 };
 
 class Mapping {

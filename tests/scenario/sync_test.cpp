@@ -197,6 +197,43 @@ TEST_F(SyncTest, ASchemaChangeStopsItUntilTheTargetFollows) {
     expect_equal();
 }
 
+// Target first: neither a sync that runs nor one that is started in between stops. A column that goes at the source does stop it.
+TEST_F(SyncTest, AColumnThatTheTargetGetsFirst) {
+    carving_.expect(0, "sync shop --yes --until-caught-up");
+    auto target = server().connect(target_);
+    test::Process stream{carving_.command("sync shop --yes")};
+    EXPECT_TRUE(test::wait_until([&] { return stream.text("err").find("the stream runs") != std::string::npos; }, base::Millis{60'000}));
+    target.run("ALTER TABLE store.orders ADD COLUMN note text; ALTER TABLE store.lines ADD COLUMN kind text NOT NULL DEFAULT 'plain'");
+    carving_.sql("INSERT INTO public.orders (customer) VALUES (1); UPDATE public.lines SET price = price + 10 WHERE order_id < 20");
+    stream.signal(SIGTERM);
+    EXPECT_EQ(stream.wait().exit, 0);
+    auto const between = carving_.run("sync shop --yes --until-caught-up");
+    EXPECT_EQ(between.exit, 0) << between.err;
+    EXPECT_NE(between.err.find("column note of store.orders is in the target only"), std::string::npos) << between.err;
+    EXPECT_NE(carving_.run("cutover shop --dry-run").out.find("is in the other database only"), std::string::npos); // the gate stays closed
+    test::Process again{carving_.command("sync shop --yes")};
+    EXPECT_TRUE(test::wait_until([&] { return again.text("err").find("the stream runs") != std::string::npos; }, base::Millis{60'000}));
+    carving_.sql("INSERT INTO public.orders (customer) VALUES (2); ALTER TABLE public.orders ADD COLUMN note text; INSERT INTO public.orders (customer, note) VALUES (2, 'n');"
+                 " ALTER TABLE public.lines ADD COLUMN kind text NOT NULL DEFAULT 'plain'; UPDATE public.lines SET kind = 'odd' WHERE order_id = 30");
+    EXPECT_TRUE(test::wait_until([&] { return Carving::value(target, "SELECT count(*) FROM store.lines WHERE kind = 'odd'") != "0" || again.ended(); }, base::Millis{60'000}));
+    again.signal(SIGTERM);
+    auto const output = again.wait();
+    EXPECT_EQ(output.exit, 0) << output.err;
+    EXPECT_NE(output.err.find("the target has it already"), std::string::npos) << output.err;
+    carving_.expect(0, "sync shop --yes --until-caught-up");
+    expect_equal();
+
+    // Nothing can come without this one, and that one was dropped at the source.
+    target.run("ALTER TABLE store.lines ADD COLUMN must integer NOT NULL DEFAULT 1; ALTER TABLE store.lines ALTER COLUMN must DROP DEFAULT");
+    carving_.refuses(5, "sync shop --yes --until-caught-up", {"column must", "DROP COLUMN \"must\""});
+    target.run("ALTER TABLE store.lines DROP COLUMN must");
+    carving_.sql("ALTER TABLE public.orders DROP COLUMN note; INSERT INTO public.orders (customer) VALUES (3)");
+    carving_.refuses(5, "sync shop --yes --until-caught-up", {"column note", "DROP COLUMN \"note\""});
+    target.run("ALTER TABLE store.orders DROP COLUMN note");
+    carving_.expect(0, "sync shop --yes --until-caught-up");
+    expect_equal();
+}
+
 TEST_F(SyncTest, ALostSlotIsNotPassedOver) {
     carving_.expect(0, "sync shop --yes --until-caught-up");
     carving_.sql("SELECT pg_drop_replication_slot('pgcarve_shop'); INSERT INTO public.orders (customer) VALUES (1)");

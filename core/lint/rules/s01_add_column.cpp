@@ -27,9 +27,9 @@ Rule const& rule_s01() {
                   .name = "sync-add-column",
                   .title = "a column is added at the source of a running sync",
                   .why = "A mirror does not copy a column that it was not made for: what is written to it stays at one "
-                         "side, and nobody is told. A stream stops at the first row with the new column.",
+                         "side, and nobody is told. A stream stops at the first row with the new column, unless the target has it by then.",
                   .lock = "",
-                  .fix = "target first: add the column there, then here, then let the sync take it up",
+                  .fix = "target first: add the column there, then here, then regenerate the mirror (`pgcarve split`); a stream takes it up by itself",
                   .severity = model::Severity::error,
                   .violating = {"ALTER TABLE orders ADD COLUMN kind text;",
                                 "ALTER TABLE customers ADD COLUMN kind text;"},
