@@ -1,9 +1,10 @@
 // Goal: a comparison of two databases finds every change of a value, however small, and nothing else.
 //
 // Method: as verify_mutation_test.cpp, but each side on a server of its own: types with other numbers, labels in another
-// order, columns in another order, columns dropped. Seeds choose the kind of key, the mutations, and how rows are cut into
-// buckets, down to one row each.
+// order, columns in another order, columns dropped; of the same version, and of different ones. Seeds choose the kind of key,
+// the mutations, and how rows are cut into buckets, down to one row each.
 #include <algorithm>
+#include <array>
 #include <map>
 #include <random>
 #include <set>
@@ -36,12 +37,25 @@ test::Server& other_server() {
     return server;
 }
 
-class AcrossMutation : public testing::TestWithParam<unsigned> {
+// 0: whatever version the other tests run on.
+struct Versions {
+    int source = 0;
+    int target = 0;
+};
+
+class AcrossMutation : public testing::TestWithParam<std::tuple<Versions, unsigned>> {
 protected:
     void SetUp() override {
-        random_.seed(GetParam());
-        source_.emplace(test::Server::shared().connect(test::Server::shared().create_database()));
-        target_.emplace(other_server().connect(other_server().create_database()));
+        auto const [versions, seed] = GetParam();
+        for (auto const version : {versions.source, versions.target}) {
+            if (version != 0)
+                PGCARVE_NEEDS_VERSION(version);
+        }
+        auto& source = versions.source == 0 ? test::Server::shared() : test::server_of_version(versions.source);
+        auto& target = versions.target == 0 ? other_server() : test::server_of_version(versions.target);
+        random_.seed(seed);
+        source_.emplace(source.connect(source.create_database()));
+        target_.emplace(target.connect(target.create_database()));
         auto const labels = [](int step) {
             std::string all;
             for (int i = 0; i < row_limit; ++i)
@@ -51,8 +65,8 @@ protected:
         target_->run("CREATE TYPE public.in_the_way AS (a int); CREATE TYPE public.in_the_way_too AS ENUM ('x')");
         source_->run(test::type_setup(labels(37)));
         target_->run(test::type_setup(labels(41)));
-        types_ = test::type_cases(*source_);
-        key_ = test::key_cases[GetParam() % test::key_cases.size()];
+        types_ = test::type_cases(source_->server_version() < target_->server_version() ? *source_ : *target_); // the older one has fewer
+        key_ = test::key_cases[seed % test::key_cases.size()];
     }
 
     std::size_t any(std::size_t count) { return std::uniform_int_distribution<std::size_t>{0, count - 1}(random_); }
@@ -250,7 +264,19 @@ TEST_P(AcrossMutation, FindsExactlyWhatWasChanged) {
     verify::check_unchanged(sessions, shape);
 }
 
-INSTANTIATE_TEST_SUITE_P(Seeds, AcrossMutation, testing::Range(0U, 28U));
+INSTANTIATE_TEST_SUITE_P(Seeds, AcrossMutation, testing::Combine(testing::Values(Versions{}), testing::Range(0U, 14U)),
+                         [](auto const& given) { return std::to_string(std::get<1>(given.param)); });
+// Every kind of key with two of these pairs; 18 to 13: the newer one has the authority, as after a cutover.
+std::vector<std::tuple<Versions, unsigned>> across_versions() {
+    std::vector<std::tuple<Versions, unsigned>> all;
+    for (unsigned seed = 28; seed < 56; ++seed)
+        all.emplace_back(std::array{Versions{13, 15}, Versions{15, 18}, Versions{18, 13}}.at(seed % 3), seed);
+    return all;
+}
+INSTANTIATE_TEST_SUITE_P(Versions, AcrossMutation, testing::ValuesIn(across_versions()), [](auto const& given) {
+    auto const versions = std::get<0>(given.param);
+    return fmt::format("{}to{}_{}", versions.source, versions.target, std::get<1>(given.param));
+});
 
 // Sums of hash_array_extended() alone would not see any of these.
 TEST(AcrossDigest, NothingCancelsOut) {
