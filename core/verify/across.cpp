@@ -276,11 +276,18 @@ AcrossCounts compare_keys(TwoSessions const& sessions, AcrossShape const& shape,
     AcrossCounts counts;
     if (keys.empty())
         return counts;
+    // Nearly always all are equal: two digests tell it without a row on the way.
+    auto const digests = ask(sessions, [&](Side side) { return digest_keys(shape, side, keys, where); });
+    auto const rows = (*digests[Side::source])[0].integer("rows");
+    if (rows == (*digests[Side::target])[0].integer("rows") && (*digests[Side::source])[0].maybe("sum") == (*digests[Side::target])[0].maybe("sum")) {
+        counts.rows = rows;
+        return counts;
+    }
     auto const answers = ask(sessions, [&](Side side) { return hash_keys(shape, side, keys, where); });
     BothSides<std::map<long long, std::string>> hashes;
     for (auto const side : sides) {
         for (auto const row : *answers[side])
-            hashes[side][row.integer("n")] = row.text("hash");
+            hashes[side][row.integer(0)] = row.text(1);
     }
     counts.rows = static_cast<std::int64_t>(hashes[Side::source].size());
     Opinions second{sessions, shape, counts, found};

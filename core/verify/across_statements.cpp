@@ -157,6 +157,15 @@ void add_from(Sql& q, AcrossShape const& shape, Side side, AcrossScope const& sc
         q.add(" AND (").server_text(scope.where).add("\n)");
 }
 
+void add_from_keys(Sql& q, AcrossShape const& shape, Side side, std::vector<Key> const& keys, std::string const& where) {
+    q.add(" FROM ");
+    add_keys(q, shape, keys);
+    q.add(" JOIN ").add(shape.table[side]).add(" AS x ON ");
+    add_key_matches(q, shape, side);
+    if (!where.empty())
+        q.add(" WHERE (").server_text(where).add("\n)");
+}
+
 } // namespace
 
 void add_keys(Sql& q, AcrossShape const& shape, std::vector<Key> const& keys) {
@@ -328,15 +337,19 @@ Sql declare_rows(AcrossShape const& shape, Side side, std::string_view cursor, A
     return q.add(" ORDER BY 1");
 }
 
+Sql digest_keys(AcrossShape const& shape, Side side, std::vector<Key> const& keys, std::string const& where) {
+    Sql q{"SELECT pg_catalog.count(*) AS rows, pg_catalog.sum("};
+    add_row_hash(q, shape, side);
+    q.add(")::pg_catalog.text AS sum");
+    add_from_keys(q, shape, side, keys, where);
+    return q;
+}
+
 Sql hash_keys(AcrossShape const& shape, Side side, std::vector<Key> const& keys, std::string const& where) {
     Sql q{"SELECT w.n, "};
     add_row_hash(q, shape, side);
-    q.add(" AS hash FROM ");
-    add_keys(q, shape, keys);
-    q.add(" JOIN ").add(shape.table[side]).add(" AS x ON ");
-    add_key_matches(q, shape, side);
-    if (!where.empty())
-        q.add(" WHERE (").server_text(where).add("\n)");
+    q.add(" AS hash");
+    add_from_keys(q, shape, side, keys, where);
     return q;
 }
 

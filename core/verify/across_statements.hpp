@@ -43,6 +43,8 @@ struct AcrossScope {
 [[nodiscard]] sql::Sql digest_ranges(AcrossShape const& shape, Side side, std::vector<Key> const& bounds, AcrossScope const& scope);
 // A cursor over rows in byte order of their keys: place (of the key in that order), hash, key_0 ….
 [[nodiscard]] sql::Sql declare_rows(AcrossShape const& shape, Side side, std::string_view cursor, AcrossScope const& scope);
+// Of rows with these keys; one row: rows, sum.
+[[nodiscard]] sql::Sql digest_keys(AcrossShape const& shape, Side side, std::vector<Key> const& keys, std::string const& where);
 // One row a key that is there: n (which one, from 1), hash.
 [[nodiscard]] sql::Sql hash_keys(AcrossShape const& shape, Side side, std::vector<Key> const& keys, std::string const& where);
 // One row a key that is there: n, columns (of each, a digest of what a client sees; 'null' for NULL).
