@@ -1,6 +1,7 @@
 #include "run/database_verification.hpp"
 
 #include <algorithm>
+#include <future>
 
 #include <fmt/format.h>
 
@@ -57,9 +58,14 @@ std::string subject(Pair const& pair, control::ServiceState const& state, std::s
 }
 
 std::string signature(Context& context, control::ServiceState const& state) {
+    auto const settings = other_database(context, state.name, "verify");
+    auto there = std::async(std::launch::async, [&] {
+        pg::Session other{settings};
+        return catalog::read_catalog(other);
+    });
     pg::Session shared{context.shared("verify")};
-    pg::Session other{other_database(context, state.name, "verify")};
-    return database_signature(*state.setup, catalog::read_catalog(shared), catalog::read_catalog(other));
+    auto const here = catalog::read_catalog(shared);
+    return database_signature(*state.setup, here, there.get());
 }
 
 // The last verification of the whole service, when it was clean and of what the service is now.

@@ -90,6 +90,8 @@ Moments::Moments(Context& context, Route const& route, sync::Mapping const& mapp
 void Moments::step_in(std::unique_ptr<Own>& own) {
     if (own)
         return own->check();
+    if (ending_.valid())
+        ending_.get();
     try {
         own = std::make_unique<Own>(context_, route_, mapping_);
     } catch (Error const& e) {
@@ -176,12 +178,16 @@ Moment Moments::take(bool primary) {
     std::unique_ptr<Own> taken;
     auto& own = kept_ ? kept_ : taken;
     step_in(own);
-    catch_up(writer, watcher, own);
     bool const elsewhere = !primary && !scan_dsn_.empty();
-    auto source = std::make_unique<pg::Session>(elsewhere ? pg::SessionSettings{.dsn = scan_dsn_, .purpose = "verify"} : route_.source("verify"));
-    auto target = std::make_unique<pg::Session>(route_.target("verify"));
-    patient(*source);
-    patient(*target);
+    auto opening = std::async(std::launch::async, [&] {
+        std::pair sessions{std::make_unique<pg::Session>(elsewhere ? pg::SessionSettings{.dsn = scan_dsn_, .purpose = "verify"} : route_.source("verify")),
+                           std::make_unique<pg::Session>(route_.target("verify"))};
+        patient(*sessions.first);
+        patient(*sessions.second);
+        return sessions;
+    });
+    catch_up(writer, watcher, own);
+    auto [source, target] = opening.get();
     for (int tries = 1; tries <= 20; ++tries) {
         lock(watcher);
         auto source_transaction = std::make_unique<pg::Transaction>(*source, pg::Isolation::repeatable_read, pg::Access::read_only);
@@ -207,9 +213,12 @@ Moment Moments::take(bool primary) {
             there = target->maybe_one(Sql{"SELECT marker, position::text AS position, pg_export_snapshot() AS id FROM pgcarve.stream WHERE name = "}.bind(route_.name));
         }
         watcher.query(Sql{"SELECT pg_advisory_unlock("}.number(sync::hold_lock(route_.name)).add(")"));
-        if (there && there->maybe("marker") == content)
+        if (there && there->maybe("marker") == content) {
+            if (taken)
+                ending_ = std::async(std::launch::async, [own = std::move(taken)]() mutable { own.reset(); });
             return Moment{base::Lsn::parse(there->text("position")).value(), time, std::move(source), std::move(target), std::move(source_transaction),
                           std::move(target_transaction), seen.text("id"), there->text("id"), SourceSnapshot{seen.text("text"), seen.boolean("standby")}};
+        }
         // Too late: the stream went on. The snapshot says so, and it is done again.
         context_.interrupt.check();
     }

@@ -16,6 +16,7 @@
 #pragma once
 
 #include <functional>
+#include <future>
 #include <memory>
 #include <optional>
 #include <string>
@@ -94,6 +95,7 @@ private:
     MomentLimits limits_;
     std::string scan_dsn_;
     std::unique_ptr<Own> kept_; // by pass()
+    std::future<void> ending_;  // of an own stream that is not needed any more: letting go takes the servers a moment
     std::optional<pg::Session> watcher_;
     int count_ = 0;
 };
