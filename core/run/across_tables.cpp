@@ -110,7 +110,7 @@ void AcrossTables::progress(std::size_t i, verify::AcrossCounts const& counts) {
     tables_[i].rows += counts.rows;
 }
 
-verify::CompareProgress AcrossTables::progress(bool everything) {
+verify::CompareProgress AcrossTables::progress() {
     verify::CompareProgress now;
     std::lock_guard const lock{mutex_};
     now.tables = tables_.size();
@@ -118,7 +118,7 @@ verify::CompareProgress AcrossTables::progress(bool everything) {
         auto const done = static_cast<double>(table.rows);
         now.tables_done += table.failed() || (table.units > 0 && table.units <= table.units_done) ? 1U : 0U;
         now.rows_done += table.rows;
-        now.rows_estimated += table.shape && everything ? std::max(done, table.shape->rows[verify::Side::source]) : done;
+        now.rows_estimated += table.shape && everything_ ? std::max(done, table.shape->rows[verify::Side::source]) : done;
         now.differences += table.differences;
     }
     return now;

@@ -41,6 +41,9 @@ public:
     [[nodiscard]] std::size_t size() const noexcept { return tables_.size(); }
     [[nodiscard]] Table& operator[](std::size_t i) { return tables_[i]; }
     void fail(std::size_t i, std::string why); // the first reason stays
+    // Every row is compared, unless somebody says that only a share of them and some keys are.
+    void only_some() noexcept { everything_ = false; }
+    [[nodiscard]] bool everything() const noexcept { return everything_; }
     [[nodiscard]] std::set<std::size_t> failed();
 
     // In a piece of which `already` findings are kept: the finding, unless there are enough of them.
@@ -50,7 +53,7 @@ public:
     void again_counted(std::size_t i, std::int64_t rows);
 
     void progress(std::size_t i, verify::AcrossCounts const& counts);
-    [[nodiscard]] verify::CompareProgress progress(bool everything);
+    [[nodiscard]] verify::CompareProgress progress();
     // Verdicts. `stopped`: why not everything was compared; empty when it was.
     [[nodiscard]] std::vector<model::TableVerification> results(std::vector<Ranges::State> const& states, std::string const& stopped);
 
@@ -64,6 +67,7 @@ private:
     std::mutex mutex_;
     std::vector<Table> tables_;
     std::size_t remembered_ = 0;
+    bool everything_ = true;
 };
 
 } // namespace pgcarve::run

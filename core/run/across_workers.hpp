@@ -1,0 +1,59 @@
+// Those who compare: pairs of sessions, and the threads that take one piece after another with them.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <set>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "run/across_doubts.hpp"
+#include "run/across_reader.hpp"
+#include "run/across_tables.hpp"
+#include "run/across_units.hpp"
+#include "run/across_watch.hpp"
+
+namespace pgcarve::run {
+
+class AcrossWorkers {
+public:
+    AcrossWorkers(Route const& route, AcrossOptions const& options, AcrossTables& tables, AcrossWatch& watch);
+
+    // For the calling thread, while work() does not run.
+    [[nodiscard]] Reader& first() { return *readers_.front(); }
+    // Where rows in doubt are settled: what a standby says of them comes later.
+    [[nodiscard]] Reader& primary();
+
+    // Pieces until none is left, or the snapshots are old. Adds to `held` those that are proven now. `supervise` is called
+    // now and then on the calling thread. Throws what a worker broke on.
+    void work(Moment const& moment, Doubts const& doubts, Ranges& ranges, std::set<int>& held, std::function<void()> const& supervise);
+
+    // What goes wrong with one table leaves the others to go on. False: it did.
+    template <class Work>
+    bool guarded(std::size_t table, Work const& work) {
+        try {
+            work();
+            return true;
+        } catch (verify::Incomparable const& e) {
+            tables_.fail(table, e.what());
+        } catch (pg::SqlError const& e) {
+            if (!watch_.stopping()) // else cancelled by us
+                tables_.fail(table, fmt::format("{} ({})", e.message().substr(0, e.message().find('\n')), e.sqlstate()));
+        }
+        return false;
+    }
+
+private:
+    void run_unit(Reader& reader, Moment const& moment, Doubts const& doubts, Ranges& ranges, Unit const& unit, std::set<int>& held);
+
+    Route const& route_;
+    AcrossOptions const& options_;
+    AcrossTables& tables_;
+    AcrossWatch& watch_;
+    std::vector<std::unique_ptr<Reader>> readers_;
+    std::unique_ptr<Reader> primary_;
+    std::mutex mutex_;
+};
+
+} // namespace pgcarve::run
