@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <tuple>
 
+#include <fmt/format.h>
+
 namespace pgcarve::model {
 
 Column const* Table::column(std::string_view column_name) const {
@@ -34,6 +36,11 @@ std::optional<Key> usable_key(Table const& table) {
     auto const rank = [](Index const* i) { return std::tuple{!i->immediate, !i->primary, i->name}; };
     auto const* const best = *std::ranges::min_element(candidates, {}, rank);
     return Key{best->key_columns, best->name, best->immediate};
+}
+
+std::string identity_statement(Table const& table, Key const& key) {
+    bool const primary = std::ranges::any_of(table.indexes, [&](Index const& i) { return i.primary && i.name == key.index; });
+    return fmt::format("ALTER TABLE {} REPLICA IDENTITY {};", table.name.quoted(), primary ? "DEFAULT" : "USING INDEX " + sql::quote_ident(key.index));
 }
 
 Sequence const* Catalog::sequence(sql::QName const& name) const {

@@ -227,6 +227,8 @@ struct Key {
 
 // nullopt when the table has none. An immediate unique index is preferred to a deferrable primary key.
 [[nodiscard]] std::optional<Key> usable_key(Table const& table);
+// The statement after which the log identifies rows by this key, if it is immediate.
+[[nodiscard]] std::string identity_statement(Table const& table, Key const& key);
 
 // Something outside a table that hangs on it or on which it hangs.
 struct Dependency {

@@ -20,11 +20,10 @@ namespace {
 void judge_identity(std::vector<Notice>& notices, model::Table const& table) {
     if (table.kind == 'p')
         return; // its leaves count
-    auto const refuse = [&](std::string text) {
-        notices.push_back({true, table.name.display(), std::move(text),
-                           fmt::format("ALTER TABLE {} REPLICA IDENTITY DEFAULT;  -- or USING INDEX, or FULL", table.name.quoted())});
-    };
     auto const key = model::usable_key(table);
+    auto const refuse = [&](std::string text) {
+        notices.push_back({true, table.name.display(), std::move(text), model::identity_statement(table, *key) + "  -- or FULL"});
+    };
     if (!key)
         return; // refused as such
     if (!key->immediate) {
@@ -35,7 +34,7 @@ void judge_identity(std::vector<Notice>& notices, model::Table const& table) {
     auto const by = table.replica_identity;
     if (by == 'n')
         refuse("has REPLICA IDENTITY NOTHING: once published, every UPDATE and DELETE of the application would fail");
-    else if (by == 'd' && std::ranges::none_of(table.indexes, [](model::Index const& i) { return i.primary; }))
+    else if (by == 'd' && std::ranges::none_of(table.indexes, &model::Index::primary))
         refuse("has no primary key and no REPLICA IDENTITY: once published, every UPDATE and DELETE of the application would fail");
     else if (by == 'i') {
         auto const index = std::ranges::find_if(table.indexes, [](model::Index const& i) { return i.replica_identity; });

@@ -33,7 +33,7 @@ std::vector<std::string> identity_of(model::Table const& table) {
 
 void judge_identity(model::Table const& table, std::vector<std::string> const& key, std::vector<std::string>& problems) {
     auto const identity = identity_of(table);
-    auto const mend = fmt::format("ALTER TABLE {} REPLICA IDENTITY DEFAULT;  -- or USING INDEX of the key, or FULL", table.name.quoted());
+    auto const mend = model::identity_statement(table, *model::usable_key(table)) + "  -- or FULL";
     if (identity.empty())
         problems.push_back(fmt::format("{} has no replica identity: once published, every UPDATE and DELETE of the application would fail: {}", table.name.display(), mend));
     else if (!std::ranges::all_of(key, [&](std::string const& c) { return std::ranges::find(identity, c) != identity.end(); }))

@@ -191,6 +191,7 @@ private:
         context_.events.info("catching up");
         hop_.catch_up(*stream);
         prove_stream(context_, hop_.back, hop_.new_side(), hop_.wake.get());
+        severed_ = hop_.severed();
         auto what = hop_.server_switch(attempt);
         what.record_close = [&](SwitchTiming const& timing) {
             if (hop_.rollback)
@@ -273,7 +274,7 @@ private:
         control::Store store{hop_.shared};
         if (!hop_.rollback) {
             auto setup = *hop_.state.setup;
-            setup.database->severed = hop_.severed();
+            setup.database->severed = severed_;
             store.save_setup(*hop_.lease, setup);
         }
         store.advance(*hop_.lease, request_.event, hop_.from());
@@ -380,6 +381,7 @@ private:
     std::optional<PoolPause> pool_;
     std::optional<SwitchClock::time_point> held_since_; // pooled clients
     model::CutoverResult result_;
+    std::vector<model::SeveredKey> severed_; // by this cutover: known before writers wait
     Decided decided_ = Decided::no;
     bool opened_ = false;
 };

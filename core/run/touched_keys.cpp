@@ -12,18 +12,20 @@ using sql::Sql;
 
 TouchedReader::TouchedReader(pg::Session& source, std::vector<model::TablePair> const& pairs, sync::Mapping const& mapping, std::string stream)
     : stream_{std::move(stream)} {
+    std::vector<std::string> names;
+    for (auto const& pair : pairs)
+        names.push_back(pair.source.quoted());
+    // At once: under a cutover's fence every round trip counts. Of a table without partitions, pg_partition_tree() gives nothing.
+    std::vector<std::set<std::string>> members(pairs.size());
+    for (auto const row : source.query(Sql{"SELECT p.number, n.nspname, c.relname FROM unnest("}
+                                           .bind(pg::format_array(names))
+                                           .add("::text[]) WITH ORDINALITY AS p (name, number), LATERAL (SELECT to_regclass(p.name)::oid AS oid"
+                                                " UNION SELECT relid::oid FROM pg_partition_tree(to_regclass(p.name))) AS t"
+                                                " JOIN pg_class AS c ON c.oid = t.oid JOIN pg_namespace AS n ON n.oid = c.relnamespace")))
+        members[static_cast<std::size_t>(row.integer("number")) - 1].insert(sql::QName{row.text("nspname"), row.text("relname")}.quoted());
     for (std::size_t i = 0; i < pairs.size(); ++i) {
-        // Of a table without partitions, pg_partition_tree() gives nothing.
-        auto const rows = source.query(Sql{"SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass("}
-                                           .bind(pairs[i].source.quoted())
-                                           .add(") OR c.oid IN (SELECT t.relid FROM pg_partition_tree(to_regclass(")
-                                           .bind(pairs[i].source.quoted())
-                                           .add(")) AS t)"));
-        std::set<std::string> members;
-        for (auto const row : rows)
-            members.insert(sql::QName{row.text("nspname"), row.text("relname")}.quoted());
         for (auto const& table : mapping.tables()) {
-            if (!members.contains(table.source.quoted()))
+            if (!members[i].contains(table.source.quoted()))
                 continue;
             Leaf leaf{i, table.key.size(), {}};
             for (auto const& name : pairs[i].key) {
