@@ -1,6 +1,7 @@
 #include "run/sync_setup.hpp"
 
 #include <algorithm>
+#include <array>
 #include <map>
 
 #include <fmt/format.h>
@@ -23,6 +24,7 @@
 #include "run/reference_stream.hpp"
 #include "run/route.hpp"
 #include "run/sync_target.hpp"
+#include "run/wal_guard.hpp"
 #include "sync/copy.hpp"
 #include "sync/stream.hpp"
 
@@ -51,6 +53,15 @@ void require_logical(pg::Session& source) {
 }
 
 auto pair_of(Route const& way, sql::QName const& source) { return std::ranges::find(way.tables, source, &model::TablePair::source); }
+
+// A heal mends what has been copied once. Before that, there is less to lose by beginning anew.
+[[noreturn]] void rethrow_from_copy(Error const& e, std::string const& service) {
+    constexpr std::array without_a_slot{"slot-lost", "slot-ahead", "source-changed", "wal-limit"};
+    if (std::ranges::find(without_a_slot, e.code()) == without_a_slot.end())
+        throw;
+    throw Error{e.exit(), e.code(), e.message(),
+                fmt::format("the copy was not complete yet: `pgcarve cancel {0}` takes back what it has brought, then `pgcarve sync {0}` begins anew", service)};
+}
 
 long long copied_rows(pg::Session& target, std::string const& stream) {
     return target.one(Sql{"SELECT coalesce(sum(row_count), 0)::bigint AS n FROM pgcarve.chunk WHERE stream = "}.bind(stream)).integer("n");
@@ -238,15 +249,27 @@ void set_up_sync(Context& context, std::string const& service, SyncOptions const
     });
     executor.alone("copy", [&](model::Step const& step) {
         Patience patience{context};
+        WalGuard guard{context, way(step), options};
+        auto const watch_log = [&] {
+            if (guard.due())
+                (void)guard.look(session);
+            if (guard.drops())
+                guard.drop(session);
+            return false;
+        };
         for (;;) {
             try {
-                work.copy(way(step), executor.attempt().plan);
-                return;
+                try {
+                    work.copy(way(step), executor.attempt().plan);
+                    return;
+                } catch (Error const& e) {
+                    // Without the source's session or the lease the whole run ends, and the next one goes on behind the last range.
+                    if (context.interrupt.requested() || !passes(e) || !session.alive() || !lease.alive())
+                        throw;
+                    patience.wait(e, watch_log);
+                }
             } catch (Error const& e) {
-                // Without the source's session or the lease the whole run ends, and the next one goes on behind the last range.
-                if (context.interrupt.requested() || !passes(e) || !session.alive() || !lease.alive())
-                    throw;
-                patience.wait(e, [] { return false; });
+                rethrow_from_copy(e, service);
             }
         }
     });

@@ -42,6 +42,40 @@ TEST(SyncLimits, AnOperatorHasCopyingWait) {
     hop.expect_equal();
 }
 
+// A copy that is not complete has nothing that a heal could mend.
+TEST(SyncLimits, TheSlotGoesWhileItCopies) {
+    Hop const hop;
+    auto const& carving = hop.carving();
+    carving.sql(test::hop_schema);
+    carving.expect(0, "init --yes");
+    for (bool const by_limit : {true, false}) {
+        carving.expect(0, "sync shop --throttle 'for a while'");
+        {
+            test::Process stream{carving.command("sync shop --yes")};
+            EXPECT_TRUE(test::wait_until([&] { return carving.value("SELECT count(*) FROM pgcarve.throttle WHERE waits IS NOT NULL") == "1"; }, base::Millis{60'000})) << stream.text("err");
+            stream.signal(SIGTERM);
+            EXPECT_EQ(stream.wait().exit, 0);
+        }
+        EXPECT_EQ(carving.phase(), "copying");
+        carving.expect(0, "sync shop --throttle off");
+        if (by_limit) {
+            test::service_server().stop("immediate");
+            carving.sql("INSERT INTO public.\"Größen\" SELECT gen_random_uuid(), ARRAY[repeat('x', 500)] FROM generate_series(1, 20000)");
+            carving.refuses(5, "sync shop --yes --max-retained-wal 1MB --on-wal-limit drop", {"wal-limit", "pgcarve cancel shop"});
+            test::service_server().start();
+        } else {
+            hop.wait_for_sessions_to_end();
+            carving.sql("SELECT pg_drop_replication_slot('pgcarve_shop')");
+        }
+        EXPECT_EQ(carving.value("SELECT count(*) FROM pg_replication_slots WHERE slot_name = 'pgcarve_shop'"), "0");
+        carving.refuses(5, "sync shop --yes", {"slot-lost", "pgcarve cancel shop"});
+        carving.expect(0, "cancel shop --yes");
+        EXPECT_EQ(carving.phase(), "planned");
+    }
+    carving.expect(0, "sync shop --yes --until-caught-up");
+    hop.expect_equal();
+}
+
 TEST(SyncLimits, TheFileIsReadAgain) {
     Hop const hop;
     auto const& carving = hop.carving();
