@@ -15,6 +15,7 @@ using sql::Sql;
 
 constexpr Side sides[]{Side::source, Side::target};
 constexpr std::size_t page = 2'000;   // rows fetched at a time
+constexpr long long few_rows = 16;   // of a bucket: they are read at once
 constexpr std::size_t opinions = 500; // keys looked at column by column at a time
 
 // The same question to both at once.
@@ -266,8 +267,17 @@ AcrossCounts compare_scope(TwoSessions const& sessions, AcrossShape const& shape
     AcrossCounts counts;
     for (auto const& [bucket, digest] : digests[Side::source])
         counts.rows += digest.rows;
-    for (auto const bucket : differing(digests))
-        read_rows(sessions, shape, outer(static_cast<std::size_t>(bucket)), counts, found);
+    for (auto const bucket : differing(digests)) {
+        auto const part = outer(static_cast<std::size_t>(bucket));
+        if (std::ranges::all_of(sides, [&](Side side) { return digests[side].contains(bucket) && digests[side][bucket].rows > few_rows; })) {
+            // Which of its rows, digests tell at less cost than reading all of them.
+            auto deeper = by_hash(sessions, shape, part, found);
+            deeper.rows = 0; // counted above
+            counts.add(deeper);
+        } else {
+            read_rows(sessions, shape, part, counts, found);
+        }
+    }
     return counts;
 }
 
