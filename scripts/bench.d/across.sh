@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# Verification across two servers, against what the slower one needs to hash its own rows.
+# Verification across two servers while a sync keeps them in step, as it does in use: against what the slower one needs to hash
+# its own rows, against pg_comparator, and what it costs the clients of the source.
 # shellcheck disable=SC2016,SC2154 # Markdown in quotes; sizes set by scripts/bench
 
 across_hash='SELECT count(*), sum(hash_array_extended(ARRAY[int8send(id), int4send(customer), numeric_send(amount), textsend(reference),
@@ -26,6 +27,22 @@ schema = "svc"
 TOML
     carver across sync svc --yes --until-caught-up
     there -c 'VACUUM ANALYZE'
+    "$pgcarve" --config "$dir/across.toml" sync svc --yes >"$dir/sync.log" 2>&1 </dev/null &
+    across_sync=$!
+}
+
+# across_in_step ID: until the target has what was written last, which row ID shows
+across_in_step() {
+    local wanted
+    wanted=$(sql across "SELECT amount FROM public.wide WHERE id = $1")
+    until [ "$(there -c "SELECT amount FROM svc.wide WHERE id = $1")" = "$wanted" ]; do
+        if ! kill -0 "$across_sync" 2>/dev/null; then
+            echo 'bench: the sync has ended' >&2
+            cat "$dir/sync.log" >&2
+            return 1
+        fi
+        sleep 0.1
+    done
 }
 
 # The time of verify with these options, in milliseconds, as it says itself
@@ -53,11 +70,12 @@ bench_across() {
         across_verify --full >>"$dir/across.full"
         # One row of a hundred is written, and streamed.
         sql across "UPDATE public.wide SET amount = amount + 1 WHERE id % 100 = $round"
-        carver across sync svc --yes --until-caught-up
+        across_in_step "$round"
         across_verify --incremental >>"$dir/across.incremental"
         there -c "SET pgcarve.mirror = 'on'" -c "UPDATE svc.wide SET note = 'wrong' WHERE id % ($rows / 10) = 7"
         across_verify --full >>"$dir/across.ten"
         there -c "SET pgcarve.mirror = 'on'" -c "UPDATE svc.wide SET note = CASE WHEN id % 3 = 0 THEN 'please ring twice' END WHERE id % ($rows / 10) = 7"
+        if command -v pg_comparator >/dev/null; then timed across_comparator >>"$dir/across.comparator"; fi
         progress "  round $round: alone $(tail -n 1 "$dir/across.alone"), full $(tail -n 1 "$dir/across.full")," \
             "incremental $(tail -n 1 "$dir/across.incremental"), ten differences $(tail -n 1 "$dir/across.ten") ms"
     done
@@ -67,9 +85,66 @@ bench_across() {
         "$(middle "$dir/across.incremental") against $(middle "$dir/across.full") ms"
     result '`verify`, ten rows differ' 'none differs' "$(compare "$dir/across.ten" "$dir/across.full")" '≤ 1.1' \
         "$(middle "$dir/across.ten") against $(middle "$dir/across.full") ms"
+    if [ -s "$dir/across.comparator" ]; then
+        result '`pg_comparator` on the same pair' '`verify`' "$(compare "$dir/across.comparator" "$dir/across.full")" '≥ 5' \
+            "$(middle "$dir/across.comparator") against $(middle "$dir/across.full") ms"
+    else
+        progress '  no pg_comparator here (Debian: postgresql-comparator): left out'
+    fi
     across_memory
+    across_load
+    kill -TERM "$across_sync"
+    wait "$across_sync" || true
     carver across cancel svc --yes
     server_stop "$dir/two"
+}
+
+# Its own hash where the servers have it (Debian: postgresql-15-pgcmp), else md5. It wants a host, but takes its place from the sources.
+across_comparator() {
+    local hash=ck
+    sql across 'CREATE EXTENSION IF NOT EXISTS pgcmp' 2>/dev/null && there -c 'CREATE EXTENSION IF NOT EXISTS pgcmp' 2>/dev/null || hash=md5
+    pg_comparator "--checksum-function=$hash" -1 "DBI:Pg:dbname=across;host=$dir" -2 "DBI:Pg:dbname=across;host=$dir/two" \
+        'pgsql://bench@localhost/across/public.wide?id:customer,amount,reference,note,placed_at,due,paid,token,attributes,weight,version' \
+        'pgsql://bench@localhost/across/svc.wide' >"$dir/comparator.log" 2>&1 || { cat "$dir/comparator.log" >&2; return 1; }
+}
+
+# across_tps [OPTION…]: of two clients of the source, in another database; while it is verified with these options, if any
+across_tps() {
+    local beside=''
+    if [ $# -gt 0 ]; then
+        (
+            trap 'kill -TERM "$verify"; wait; exit 0' TERM
+            while true; do
+                "$pgcarve" --config "$dir/across.toml" verify svc --full --fresh "$@" >"$dir/beside.log" 2>&1 </dev/null &
+                verify=$!
+                wait "$verify"
+            done
+        ) &
+        beside=$!
+    fi
+    pgbench -n -b simple-update -c 2 -T "$seconds" -d "$(dsn bank)" 2>"$dir/pgbench.log" | sed -n 's/^tps = \([0-9.]*\).*/\1/p'
+    if [ -n "$beside" ]; then
+        if ! kill -TERM "$beside"; then
+            cat "$dir/beside.log" >&2
+            return 1
+        fi
+        wait "$beside"
+    fi
+}
+
+across_load() {
+    local round
+    pgbench_database bank
+    for round in $(seq "$rounds"); do
+        across_tps >>"$dir/across.tps"
+        across_tps --jobs 2 >>"$dir/across.tps.two"
+        across_tps --jobs 1 >>"$dir/across.tps.one"
+    done
+    result 'pgbench of two clients at the source, beside `verify`' 'without' "$(compare "$dir/across.tps.two" "$dir/across.tps")" '≥ 0.9' \
+        "$(middle "$dir/across.tps.two") against $(middle "$dir/across.tps") tps"
+    result 'the same, beside `verify --jobs 1`' 'without' "$(compare "$dir/across.tps.one" "$dir/across.tps")" '≥ 0.9' \
+        "$(middle "$dir/across.tps.one") against $(middle "$dir/across.tps") tps"
+    drop_database bank
 }
 
 across_memory() {
