@@ -112,4 +112,29 @@ TEST(DatabaseVerify, WhatCannotBeProvenIsNotClean) {
     EXPECT_EQ(verdict(hop, 0, "")["verdict"], "clean");
 }
 
+// Without a key no stream finds a row again: refused before anything is touched, with the statements that mend it.
+TEST(DatabaseVerify, TablesWithoutAKeyAreRefusedWithWhatMendsThem) {
+    auto const own = test::service_server().create_database();
+    Carving const carving{test::shared_server(), test::shared_server().create_database(),
+                          fmt::format("[service.shop]\nschema = \"shop\"\ntables = [\"bag\", \"loose\"]\n[service.shop.database]\ndsn = \"{}\"\nschema = \"store\"\n",
+                                      test::service_server().dsn(own))};
+    carving.sql("CREATE TABLE public.bag (a int, b text); CREATE TABLE public.loose (a int UNIQUE, b text);"
+                "ALTER TABLE public.bag REPLICA IDENTITY FULL; ALTER TABLE public.loose REPLICA IDENTITY FULL;"
+                "INSERT INTO public.bag VALUES (1, 'x'), (1, 'x'), (NULL, NULL); INSERT INTO public.loose VALUES (1, 'x'), (NULL, 'y')");
+    carving.expect(0, "init --yes");
+    std::string const key = "ALTER TABLE \"public\".\"bag\" ADD COLUMN \"row_id\" bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY;";
+    std::string const not_null = "ALTER TABLE \"public\".\"loose\" ALTER COLUMN \"a\" SET NOT NULL;";
+    carving.refuses(5, "sync shop --yes", {"public.bag has no usable key", key, "public.loose has no usable key", not_null, "nothing was touched"});
+    EXPECT_EQ(carving.value("SELECT (SELECT count(*) FROM pg_publication) + (SELECT count(*) FROM pg_replication_slots WHERE database = current_database())"), "0");
+    carving.sql("UPDATE public.loose SET a = 2 WHERE a IS NULL;" + key + not_null);
+    carving.expect(0, "sync shop --yes --until-caught-up");
+    // Equal rows are rows of their own.
+    auto target = test::service_server().connect(own);
+    target.run("SET pgcarve.mirror = 'on'; DELETE FROM store.bag WHERE row_id = 2");
+    auto const found = json::parse(carving.expect(1, "--format json verify shop").out)["services"][0];
+    EXPECT_EQ(counts(found), "bag 1/0/0 loose 0/0/0 ");
+    carving.expect(0, "repair shop --yes");
+    carving.expect(0, "verify shop");
+}
+
 } // namespace
