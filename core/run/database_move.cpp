@@ -191,6 +191,7 @@ private:
         context_.events.info("catching up");
         hop_.catch_up(*stream);
         prove_stream(context_, hop_.back, hop_.new_side(), hop_.wake.get());
+        auto look = look_ahead(mapping, *stream);
         severed_ = hop_.severed();
         auto what = hop_.server_switch(attempt);
         what.record_close = [&](SwitchTiming const& timing) {
@@ -201,7 +202,8 @@ private:
         };
         what.record_open = [&] { record_open(attempt); };
         what.catch_up = [&] { hop_.catch_up(*stream); };
-        what.compare = [&] { compare_touched(mapping); };
+        if (look)
+            what.compare = [&](auto const& left) { compare_touched(*look, left); };
         if (pool_->configured()) {
             what.hold = [&] {
                 held_since_ = SwitchClock::now();
@@ -230,9 +232,9 @@ private:
             open(attempt, *std::ranges::find(attempt.plan.steps, hop_.opening(), &model::Step::id));
     }
 
-    // What the stream has touched since the last proof, once more, while nobody writes. Without a proof there is nothing to
-    // start from: then the gate was overridden, or it is a way back, which asks for none.
-    void compare_touched(sync::Mapping const& mapping) {
+    // What the stream has touched since the last proof, once more: most of it before writers wait. Without a proof there is
+    // nothing to start from: then the gate was overridden, or it is a way back, which asks for none.
+    std::optional<LastLook> look_ahead(sync::Mapping const& mapping, sync::Stream const& stream) {
         auto const row = hop_.shared.maybe_one(sql::Sql{"SELECT proven_lsn::text AS lsn FROM pgcarve.verification WHERE whole AND verdict = 'clean'"
                                                         " AND proven_lsn IS NOT NULL AND service = "}
                                                    .bind(request_.service)
@@ -242,16 +244,22 @@ private:
         auto const since = row ? base::Lsn::parse(row->text("lsn")) : std::nullopt;
         if (!since) {
             context_.events.info("no verification to go on from: what was written since is not compared under the fence");
-            return;
+            return std::nullopt;
         }
-        auto const check = check_touched(hop_.old_side(), hop_.new_side(), hop_.forth, mapping, *since);
+        std::optional<LastLook> look{std::in_place, hop_.old_side(), hop_.new_side(), hop_.forth, mapping, *since};
+        look->ahead(stream.applied(), context_.interrupt);
+        return look;
+    }
+
+    void compare_touched(LastLook& look, std::function<Millis()> const& left) {
+        auto const check = look.compare(left);
         if (!check.complete)
             context_.events.warn(fmt::format("not all that was written since the last verification was compared under the fence: {}", check.why));
         if (check.missing + check.extra + check.different == 0)
             return;
         Error error{Exit::needs_decision, "rows-differ",
-                    fmt::format("of {} rows written since the last verification {} are missing, {} too many and {} different", check.keys, check.missing,
-                                check.extra, check.different),
+                    fmt::format("of the rows written since the last verification {} are missing, {} too many and {} different", check.missing, check.extra,
+                                check.different),
                     fmt::format("authority has not moved; `pgcarve verify {0}`, then `pgcarve repair {0}`", request_.service)};
         for (auto const& sample : check.samples)
             error.with(sample);

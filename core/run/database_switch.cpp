@@ -84,7 +84,7 @@ private:
             asked = held; // pooled clients wait since then
         context_.failpoints.hit(what_.verb + "/switch/locked");
         drain(asked);
-        what_.compare();
+        compare(asked);
         if (!flip(context_, old_, what_.close, left(asked), asked) || !flip(context_, new_, what_.open, left(asked), asked))
             return false;
         write_sequences(new_, read_sequences(old_, what_.sequences));
@@ -99,6 +99,17 @@ private:
         timing.write_block_ms = milliseconds_since(asked);
         context_.failpoints.hit(what_.verb + "/switch/committed");
         return true;
+    }
+
+    void compare(SwitchClock::time_point asked) {
+        try {
+            what_.compare([&] { return left(asked); });
+        } catch (pg::SqlError const& e) {
+            context_.interrupt.check();
+            if (e.sqlstate() == pg::sqlstate::query_canceled)
+                write_block_exceeded(milliseconds_since(asked), what_.max_write_block);
+            throw;
+        }
     }
 
     void commit(pg::Transaction& close, pg::Transaction& open) {

@@ -41,8 +41,9 @@ struct ServerSwitch {
     // Around each try's fence: holds pooled clients back, and lets them go when the try came to nothing. Both may be empty.
     std::function<void()> hold;
     std::function<void()> release;
-    // Under the fence, when everything is drained: throws when the two sides differ.
-    std::function<void()> compare = [] {};
+    // Under the fence, when everything is drained: throws when the two sides differ. `left`: how long writers may still wait; it
+    // throws when that is over, and what does not end in time is cancelled by the statement's timeout.
+    std::function<void(std::function<base::Millis()> const& left)> compare = [](auto const&) {};
 };
 
 enum class Decided { no, yes, unknown }; // unknown: the answer to the old side's commit was lost

@@ -208,21 +208,51 @@ TEST_F(Live, WhatWasTouchedSinceAPositionIsComparedAtTheFence) {
     pair->catch_up();
     auto source = source_server().connect(pair->source_database);
     auto target = target_server().connect(pair->target_database);
-    auto check = run::check_touched(source, target, route, *mapping, since);
+    auto const left = [] { return base::Millis{60'000}; };
+    auto const look = [&](base::Lsn from) {
+        run::LastLook last{source, target, route, *mapping, from};
+        pg::Transaction const here{source};
+        pg::Transaction const there{target};
+        return last.compare(left);
+    };
+    auto check = look(since);
     EXPECT_TRUE(check.equal()) << check.why;
     EXPECT_EQ(check.keys, 6);
     pair->target.run("UPDATE item SET price = 1 WHERE id = 2; INSERT INTO word VALUES ('word 3', 3); UPDATE item SET price = 1 WHERE id = 9");
-    check = run::check_touched(source, target, route, *mapping, since);
+    check = look(since);
     EXPECT_TRUE(check.complete);
     EXPECT_EQ(check.different, 1);
     EXPECT_EQ(check.extra, 1);
     EXPECT_EQ(check.samples, (std::vector<std::string>{"shop.item id=2: different", "shop.word word=word 3: extra"}));
+
+    // Most of it ahead: under the fence come what differed then, and what was touched since.
+    run::LastLook last{source, target, route, *mapping, since};
+    pair->run("UPDATE part SET b = -6 WHERE b = 6"); // not there yet: only under way
+    last.ahead(pair->position(), interrupt);
+    pair->run("UPDATE item SET price = 3 WHERE id = 1");
+    pair->catch_up();
+    auto const compare = [&] {
+        pg::Transaction const here{source};
+        pg::Transaction const there{target};
+        return last.compare(left);
+    };
+    check = compare();
+    EXPECT_EQ(check.keys, 5); // two of item and one of word; both keys of part
+    EXPECT_EQ(check.different, 1);
+    EXPECT_EQ(check.extra, 1);
+    pair->target.run("UPDATE item SET price = 0 WHERE id = 2; DELETE FROM word WHERE n = 3");
+    EXPECT_TRUE(compare().equal());
+    {
+        pg::Transaction const here{source};
+        pg::Transaction const there{target};
+        EXPECT_THROW((void)last.compare([]() -> base::Millis { throw base::Error{base::Exit::unavailable, "over", "over"}; }), base::Error);
+    }
     sync::prune_touched(pair->target, pair->name, pair->position());
-    EXPECT_FALSE(run::check_touched(source, target, route, *mapping, since).complete);
-    EXPECT_TRUE(run::check_touched(source, target, route, *mapping, pair->position()).equal());
+    EXPECT_FALSE(look(since).complete);
+    EXPECT_TRUE(look(pair->position()).equal());
     pair->run("TRUNCATE item");
     pair->catch_up();
-    check = run::check_touched(source, target, route, *mapping, pair->position());
+    check = look(pair->position());
     EXPECT_TRUE(check.equal());
 }
 
