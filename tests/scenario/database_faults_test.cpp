@@ -1,7 +1,8 @@
 // Goal: the database hop loses nothing and invents nothing while everything around it fails, and while services are rolled
 // out, back and out again. Method: two durable servers, the real binary, clients with a ledger of their own (support/bank.hpp),
 // a bad network between pgcarve and the servers, and faults at random: kill -9 of pgcarve, immediate stops of either server,
-// severed and stalled connections, killed walsenders, lock storms, long and prepared transactions.
+// severed and stalled connections, killed walsenders, lock storms, long and prepared transactions, and, where the machine
+// lets us mount one, a disk of the service's server that is full for a while.
 //
 // PGCARVE_FAULT_SECONDS: how long; without it the test is skipped (scripts/campaign sets it). PGCARVE_FAULT_SEED: which
 // faults; printed.
@@ -11,6 +12,7 @@
 #include "scenario/carving.hpp"
 #include "support/bank.hpp"
 #include "support/proxy.hpp"
+#include "support/small_disk.hpp"
 
 namespace {
 
@@ -31,6 +33,15 @@ protected:
         carving_.sql(Bank::schema_sql("public"));
         carving_.expect(0, "init --yes");
         carving_.reach_by(shared_network_.host());
+    }
+
+    [[nodiscard]] std::string create_target() {
+        if (!disk_.mounted())
+            return own_.create_database();
+        auto admin = own_.connect();
+        admin.run(fmt::format("CREATE TABLESPACE small LOCATION '{}'", disk_.tablespace()));
+        admin.run("CREATE DATABASE on_small_disk TABLESPACE small");
+        return "on_small_disk";
     }
 
     [[nodiscard]] std::string services() const {
@@ -135,7 +146,7 @@ protected:
         auto const& database = here ? database_ : target_;
         auto const& side = here ? "shared" : "own";
         auto const table = fmt::format("{}.{}", here ? "public" : "store", Bank::tables()[static_cast<std::size_t>(below(6))]);
-        switch (below(8)) {
+        switch (below(disk_.mounted() ? 9 : 8)) {
         case 0:
             note(fmt::format("immediate stop of the {} server", side));
             server.stop("immediate");
@@ -176,6 +187,12 @@ protected:
             });
             break;
         case 6: prepare(server, database, here ? "public" : "store"); break;
+        case 8:
+            note("the own server's disk is full");
+            disk_.fill();
+            rest(1000 + below(4000));
+            disk_.free();
+            break;
         default:
             note("killed pgcarve's sessions on the " + std::string{side} + " server");
             at(server, database, [](pg::Session& session) {
@@ -229,10 +246,11 @@ protected:
                                                    bank_sides_[side].schema, table));
     }
 
+    test::SmallDisk disk_{"300M"};
     test::Server shared_{{.settings = {"max_wal_senders = 20", "max_replication_slots = 20", "checkpoint_timeout = 30s", "wal_sender_timeout = 5s"}, .durable = true}};
     test::Server own_{{.settings = {"max_wal_senders = 20", "max_replication_slots = 20", "checkpoint_timeout = 30s", "wal_sender_timeout = 5s"}, .durable = true}};
     std::string database_{shared_.create_database()};
-    std::string target_{own_.create_database()};
+    std::string target_{create_target()};
     test::Proxy shared_network_{shared_.folder()};
     test::Proxy own_network_{own_.folder()};
     Carving carving_{shared_, database_, services(), "max_write_block = \"3s\"\nmax_lag = \"60s\""};

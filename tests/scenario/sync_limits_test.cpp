@@ -2,9 +2,8 @@
 // who has copying wait and says why; `status` shows from another shell what it waits for. A target whose disk is full is
 // waited for, while the source's log is watched; nothing is lost. Method: the real binary, two servers; a disk of a few
 // megabytes where the machine lets us mount one.
-#include <sys/mount.h>
-
 #include "scenario/hopping.hpp"
+#include "support/small_disk.hpp"
 
 namespace {
 
@@ -109,45 +108,8 @@ TEST(SyncLimits, TheFileIsReadAgain) {
     carving.refuses(5, "sync shop --yes --on-wal-limit pause", {"slot-lost"});
 }
 
-// A file system of its own for a tablespace of the target.
-class SmallDisk {
-public:
-    explicit SmallDisk(std::string const& size) {
-        char name[] = "/tmp/pgcarve-disk-XXXXXX";
-        if (mkdtemp(name) == nullptr)
-            throw std::runtime_error{"mkdtemp failed"};
-        folder_ = name;
-        mounted_ = mount("tmpfs", name, "tmpfs", 0, fmt::format("size={},mode=777", size).c_str()) == 0;
-    }
-    SmallDisk(SmallDisk const&) = delete;
-    SmallDisk& operator=(SmallDisk const&) = delete;
-    ~SmallDisk() {
-        if (mounted_)
-            umount2(folder_.c_str(), MNT_DETACH);
-        std::error_code ignored;
-        std::filesystem::remove_all(folder_, ignored);
-    }
-    [[nodiscard]] std::string const& folder() const { return folder_; }
-    [[nodiscard]] bool mounted() const { return mounted_; }
-    // Only grows: what the server has written stays.
-    [[nodiscard]] bool resize(std::string const& size) const {
-        return mount("tmpfs", folder_.c_str(), "tmpfs", MS_REMOUNT, fmt::format("size={},mode=777", size).c_str()) == 0;
-    }
-    [[nodiscard]] std::string tablespace() const {
-        auto const inner = folder_ + "/space";
-        std::filesystem::create_directory(inner);
-        if (test::run_command(geteuid() == 0 ? "chown postgres " + inner : "true").exit != 0)
-            throw std::runtime_error{"chown failed"};
-        return inner;
-    }
-
-private:
-    std::string folder_;
-    bool mounted_ = false;
-};
-
 TEST(SyncLimits, TheTargetsDiskIsFull) {
-    SmallDisk const disk{"40M"};
+    test::SmallDisk const disk{"40M"};
     if (!disk.mounted())
         GTEST_SKIP() << "this user may not mount a tmpfs: " << strerror(errno);
     auto admin = test::service_server().connect();
@@ -165,11 +127,11 @@ TEST(SyncLimits, TheTargetsDiskIsFull) {
         carving.expect(0, "sync shop --throttle 'until the disk is full'");
         test::Process stream{carving.command("sync shop --yes --max-retained-wal 1MB")};
         EXPECT_TRUE(test::wait_until([&] { return carving.value("SELECT count(*) FROM pgcarve.throttle WHERE waits IS NOT NULL") == "1"; }, base::Millis{60'000})) << stream.text("err");
-        { std::ofstream{disk.folder() + "/somebody's", std::ios::binary} << std::string(40'000'000, 'x'); }
+        disk.fill();
         carving.expect(0, "sync shop --throttle off");
         EXPECT_TRUE(says(stream, "a server has no room left")) << stream.text("err");
         EXPECT_EQ(carving.phase(), "copying");
-        std::filesystem::remove(disk.folder() + "/somebody's");
+        disk.free();
         EXPECT_TRUE(says(stream, "the stream runs")) << stream.text("err");
         carving.sql("INSERT INTO public.\"Größen\" SELECT gen_random_uuid(), ARRAY[repeat(md5(g::text), 50)] FROM generate_series(1, 20000) g");
         auto const told = stream.text("err").size();
