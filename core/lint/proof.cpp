@@ -4,6 +4,9 @@
 #include <map>
 #include <tuple>
 
+#include "lint/observed.hpp"
+#include "lint/read.hpp"
+
 namespace pgcarve::lint {
 
 namespace {
@@ -138,6 +141,12 @@ private:
         return false;
     }
 
+    // TRUNCATE makes the indexes anew, of no rows.
+    [[nodiscard]] bool empties() const {
+        auto const statement = read_statement(input_.files[seen_->file].text, seen_->span);
+        return !statement.actions.empty() && std::ranges::all_of(statement.actions, [](Action const& action) { return action.verb == Verb::truncate; });
+    }
+
     void tell_unforeseen(bool whole) {
         std::string what;
         auto const add = [&](char const* verb, std::vector<std::string> const& tables) {
@@ -151,29 +160,20 @@ private:
         };
         add("rewrites", seen_->rewrites);
         add("reads every row of", seen_->scans);
-        if (seen_->watched) // CONCURRENTLY is not
+        if (seen_->watched && !empties()) // CONCURRENTLY is not
             add("builds an index on", seen_->builds);
         if (what.empty() && whole && blocks_writes(seen_->strongest_taken()))
             what = "takes " + std::string{text(seen_->strongest_taken())};
         if (what.empty())
             return;
-        auto const& about = find_rule("L28")->about;
-        model::LintFinding finding;
-        finding.rule = about.id;
-        finding.severity = input_.options.chosen("L28", file()).value_or(about.severity);
-        if (finding.severity == model::Severity::off)
+        auto finding = observed_finding("L28", input_.options, file(), lines_[seen_->file], seen_->span);
+        if (!finding)
             return;
-        finding.file = file();
-        finding.from = from_;
-        finding.to = to_;
-        finding.message = "the scratch server " + what;
-        finding.fix = about.fix;
-        finding.lock = text(seen_->strongest_taken());
-        finding.proof = "proved";
-        finding.excerpt = lines_[seen_->file].line(seen_->span.begin);
+        finding->message = "the scratch server " + what;
+        finding->lock = text(seen_->strongest_taken());
         auto const statement = std::string_view{input_.files[seen_->file].text}.substr(seen_->span.begin, seen_->span.end - seen_->span.begin);
-        finding.fingerprint = fingerprint("L28", finding.file, statement, occurrences_[finding.file + std::string{statement}]++);
-        report_.findings.push_back(std::move(finding));
+        finding->fingerprint = fingerprint(finding->rule, finding->file, statement, occurrences_[finding->file + std::string{statement}]++);
+        report_.findings.push_back(std::move(*finding));
     }
 
     model::LintReport& report_;

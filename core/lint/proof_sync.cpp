@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "lint/observed.hpp"
 #include "lint/proof.hpp"
 
 namespace pgcarve::lint {
@@ -61,23 +62,13 @@ void prove_syncs(model::LintReport& report, Input const& input, std::vector<Sync
         if (foreseen || !touch)
             continue;
         auto const& file = input.files[touch->file];
-        auto const& rule = find_rule("S13")->about;
-        Lines const lines{file.text};
-        model::LintFinding finding;
-        finding.rule = rule.id;
-        finding.severity = input.options.chosen(rule.id, file.name).value_or(rule.severity);
-        if (finding.severity == model::Severity::off)
+        auto finding = observed_finding("S13", input.options, file.name, Lines{file.text}, touch->span);
+        if (!finding)
             continue;
-        finding.file = file.name;
-        finding.from = lines.at(touch->span.begin);
-        finding.to = lines.at(touch->span.end);
-        finding.message = one.table.source.table.display() + ", a source of service " + one.table.service + ": " + one.broken;
-        finding.fix = rule.fix;
-        finding.proof = "proved";
-        finding.object = one.table.source.table.display();
-        finding.excerpt = lines.line(touch->span.begin);
-        finding.fingerprint = fingerprint(rule.id, file.name, finding.object, 0);
-        report.findings.push_back(std::move(finding));
+        finding->message = one.table.source.table.display() + ", a source of service " + one.table.service + ": " + one.broken;
+        finding->object = one.table.source.table.display();
+        finding->fingerprint = fingerprint(finding->rule, file.name, finding->object, 0);
+        report.findings.push_back(std::move(*finding));
     }
 }
 

@@ -119,6 +119,25 @@ TEST(Proof, ShownTakenBackAndUnforeseen) {
     EXPECT_EQ(report.coverage.heuristic, 0);
 }
 
+TEST(Proof, TheEmptyIndexesOfTruncateAreNoNews) {
+    lint::Input input;
+    input.options.today = "2026-11-25";
+    input.options.severity["L20"] = model::Severity::off;
+    input.files.push_back({"m.sql", "TRUNCATE t;\nSELECT 1;\n"});
+    auto report = lint::lint(input);
+    std::vector<lint::Observed> seen;
+    for (auto const& statement : lint::read_script(input.files[0], lint::Runner::plain).statements) {
+        lint::TableLock const lock{{"public", "t"}, lint::Lock::access_exclusive};
+        seen.push_back({.file = 0, .span = statement.span, .ran = true, .watched = true, .builds = {"public.t"}, .taken = {lock}, .held = {lock}});
+    }
+    lint::prove(report, input, seen, {});
+    std::string all;
+    for (auto const& finding : report.findings)
+        all += finding.rule + ":" + std::to_string(finding.from.line) + " ";
+    EXPECT_EQ(all.find("L28:1"), std::string::npos) << all;
+    EXPECT_NE(all.find("L28:2"), std::string::npos) << all;
+}
+
 TEST(Proof, RewritesAreWrittenOut) {
     lint::Input input;
     input.options.today = "2026-11-25";
