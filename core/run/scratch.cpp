@@ -291,6 +291,12 @@ private:
         return !statement.actions.empty() && statement.actions[0].verb >= Verb::begin && statement.actions[0].verb <= Verb::set;
     }
 
+    // Touches no table; and SET TRANSACTION is refused behind a query, also one that looks at locks.
+    [[nodiscard]] static bool is_setting(lint::Statement const& statement) {
+        return !statement.actions.empty() &&
+               std::ranges::all_of(statement.actions, [](lint::Action const& action) { return action.verb == Verb::begin || action.verb == Verb::set; });
+    }
+
     pg::Ran observe(lint::File const& file, lint::Statement const& statement, Observed& seen) {
         auto const text = text_of(file, statement.span);
         bool const apart = trace_->state() == pg::Trace::State::idle;
@@ -322,6 +328,8 @@ private:
             return;
         if (text_of(file, statement.span).find("client_min_messages") != std::string::npos)
             hear();
+        if (is_setting(statement))
+            return;
         see_locks(seen);
         std::set<std::string> rewrites;
         bool const truncates = std::ranges::any_of(statement.actions, [](lint::Action const& action) { return action.verb == Verb::truncate; });

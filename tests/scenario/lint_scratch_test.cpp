@@ -62,6 +62,14 @@ TEST_F(LintScratch, ProvesTakesBackAndTells) {
     EXPECT_EQ(databases(), "NULL");
 }
 
+TEST_F(LintScratch, LeavesTheFilesOwnTransactionAsItIs) {
+    write("base.sql", base);
+    write("1.sql", "BEGIN;\nSET TRANSACTION ISOLATION LEVEL REPEATABLE READ;\nTRUNCATE orders;\nCOMMIT;\n");
+    auto const report = found("--schema base.sql 1.sql" + on_server());
+    EXPECT_EQ(report["coverage"]["proved"], 4) << report.dump();
+    EXPECT_EQ(proof(report, "L28"), "") << "the indexes that TRUNCATE makes anew: " << report.dump();
+}
+
 TEST_F(LintScratch, FailsClosed) {
     write("base.sql", base);
     write("1.sql", "ALTER TABLE nowhere ADD COLUMN a int;\n");
