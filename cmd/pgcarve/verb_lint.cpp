@@ -51,6 +51,7 @@ struct LintVerbOptions {
     std::string scratch_dsn;
     bool rules = false;
     std::string explain;
+    std::vector<std::string> severity;
 };
 
 base::Error unreadable(std::string const& path, std::string const& why) {
@@ -212,31 +213,51 @@ model::Severity severity_of(std::string const& word) {
     return word == "off" ? model::Severity::off : word == "warning" ? model::Severity::warning : model::Severity::error;
 }
 
-// Severities of pgcarve.toml by rule id; a rule that is not there is an error.
+using Severities = std::map<std::string, model::Severity>;
+
+// Into `out` by rule id, for a rule or a whole family; `where` tells who said so.
+void set_severity(std::string const& rule, model::Severity severity, std::string const& where, Severities& out) {
+    auto const found = lint::find_rules(rule);
+    if (found.empty())
+        throw base::Error{base::Exit::usage, "config", fmt::format("{}: there is no rule {}", where, rule), "`pgcarve lint --rules` lists the rules"};
+    for (auto const* const one : found)
+        out[one->about.id] = severity;
+}
+
+// Severities of pgcarve.toml; a rule that is not there is an error. Of a family and a rule of it the rule counts: a
+// family's letter stands before all else that begins with it, and capitals before the names.
 void read_severities(model::BoundaryMap const& map, lint::Options& options) {
-    auto const check = [&](std::string const& id, std::string const& key) {
-        auto const* const rule = lint::find_rule(id);
-        if (rule == nullptr)
-            throw base::Error{base::Exit::usage, "config",
-                              fmt::format("{}: {}: there is no rule {}", map.file, key, id),
-                              "`pgcarve lint --rules` lists the rules"};
-        return rule->about.id;
-    };
+    auto const where = map.file + ": lint.severity";
     for (auto const& [key, word] : map.lint.severity) {
         auto const space = key.rfind(' '); // "legacy/** L12": for these files only
         if (space == std::string::npos) {
-            options.severity[check(key, "lint.severity")] = severity_of(word);
+            set_severity(key, severity_of(word), where, options.severity);
             continue;
         }
         lint::Options::Folder folder;
         folder.path = key.substr(0, space);
-        folder.severity[check(key.substr(space + 1), "lint.severity")] = severity_of(word);
+        set_severity(key.substr(space + 1), severity_of(word), where, folder.severity);
         options.folders.push_back(std::move(folder));
     }
     // Of several that fit a file the longest one counts, since the last one does.
     std::ranges::stable_sort(options.folders, {}, [](lint::Options::Folder const& folder) { return folder.path.size(); });
-    for (auto const& accepted : map.lint.accept)
-        (void)check(accepted.rule, accepted.where.key);
+    for (auto const& accepted : map.lint.accept) {
+        if (lint::find_rule(accepted.rule) == nullptr)
+            throw base::Error{base::Exit::usage, "config", fmt::format("{}: {}: there is no rule {}", map.file, accepted.where.key, accepted.rule),
+                              "`pgcarve lint --rules` lists the rules"};
+    }
+}
+
+// --severity RULE=WORD, over all that pgcarve.toml says; the last one counts.
+void read_asked(std::vector<std::string> const& asked, lint::Options& options) {
+    for (auto const& one : asked) {
+        auto const equals = one.find('=');
+        auto const word = equals == std::string::npos ? std::string{} : one.substr(equals + 1);
+        if (word != "off" && word != "warning" && word != "error")
+            throw base::Error{base::Exit::usage, "usage", fmt::format("--severity {}: it is no RULE=off, RULE=warning or RULE=error", one),
+                              "--severity H=warning switches the hygiene rules on"};
+        set_severity(one.substr(0, equals), severity_of(word), "--severity " + one, options.asked);
+    }
 }
 
 std::vector<model::LintRule> rules() {
@@ -331,6 +352,7 @@ lint::Input read_input(LintVerbOptions const& options, Context& context) {
             throw base::Error{base::Exit::usage, "unknown-service",
                               fmt::format("--for-database: {} has no [service.{}.database]", context.options.config, options.database), {}};
     }
+    read_asked(options.severity, input.options);
     if (input.map != nullptr)
         read_severities(*input.map, input.options);
     else
@@ -455,6 +477,10 @@ void register_lint(Registry& registry) {
     verb.add_option("--pg-version", options->pg_version, "the server's major version (default 15)")
         ->type_name("N")
         ->check(CLI::Range(13, 18).description(""));
+    verb.add_option("--severity", options->severity,
+                    "how grave a rule or a family is, over pgcarve.toml: L20=error, C01=off, H=warning for the hygiene rules; again for more")
+        ->type_name("RULE=WORD")
+        ->allow_extra_args(false); // what follows is a file
     verb.add_flag("--strict", options->strict, "warnings count as errors");
     verb.add_flag("--allow-not-analysed", options->allow_gaps,
                   "what could not be analysed does not fail the run");

@@ -100,9 +100,11 @@ max_write_block = "2s"
 #[lint]
 # Tables that stay without an owner on purpose.
 #unowned = ["audit_*"]
-# How grave a rule's findings are: "off", "warning" or "error". `pgcarve lint --rules` lists the rules.
+# How grave findings are, by rule or by family: "off", "warning" or "error". `pgcarve lint --rules` lists the rules;
+# those of family H, hygiene, are off unless asked for.
 #[lint.severity]
 #L20 = "error"
+#H = "warning"
 # A finding that somebody answers for, up to a day. One that is over, or fits nothing any more, is told.
 #[[lint.accept]]
 #rule = "B01"

@@ -77,6 +77,31 @@ bool is_wrapped(File const& file, Script const& script, Runner runner) {
     return false;
 }
 
+Whole whole_of(Script const& script) {
+    Whole whole;
+    auto const index = [&](Action const& action, std::vector<std::string> const& columns) {
+        if (!columns.empty())
+            whole.indexed.emplace(action.on.name, columns.front());
+    };
+    for (auto const& statement : script.statements) {
+        for (auto const& action : statement.actions) {
+            if (action.verb == Verb::create || action.verb == Verb::create_as)
+                whole.created.insert(action.on.name);
+            if (action.verb == Verb::create && action.object == Object::index)
+                index(action, action.columns);
+            if (action.verb == Verb::drop && action.conditional)
+                whole.dropped.insert(action.name.empty() ? action.on.name : action.name);
+            bool const key = action.constraint == ConstraintKind::primary_key;
+            if (action.verb != Verb::add_constraint || (!key && action.constraint != ConstraintKind::unique))
+                continue;
+            if (key)
+                whole.keyed.insert(action.on.name);
+            index(action, action.columns);
+        }
+    }
+    return whole;
+}
+
 // Where a name without a schema is looked up.
 std::string default_schema(Input const& input) {
     if (input.map == nullptr)
@@ -146,12 +171,11 @@ private:
         wrapped_ = script.wrapped;
         report_.files.push_back(file.name);
         auto const first_finding = report_.findings.size();
-        created_.clear();
-        for (auto const& statement : script.statements) {
-            for (auto const& action : statement.actions) {
-                if (action.verb == Verb::create || action.verb == Verb::create_as)
-                    created_.insert(action.on.name);
-            }
+        whole_ = whole_of(script);
+        judging_.clear();
+        for (auto const* const rule : all_rules()) {
+            if (rule->judge != nullptr && is_on(*rule, file.name))
+                judging_.push_back(rule);
         }
         state_.begin_file(wrapped_);
         std::size_t previous_end = 0;
@@ -203,19 +227,26 @@ private:
                               first,
                               last,
                               wrapped_,
-                              created_,
+                              whole_,
                               tell,
                               once,
                               sync_ ? &*sync_ : nullptr,
                               file_->text};
-        for (auto const* const rule : all_rules()) {
+        for (auto const* const rule : judging_) {
             judging = rule;
-            if (rule->judge == nullptr || severity(*rule) == model::Severity::off)
-                continue;
-            if ((rule->about.id[0] == 'B' && !boundary_) || (rule->about.id[0] == 'S' && !sync_))
-                continue;
             rule->judge(context);
         }
+    }
+
+    // Whether findings of the rule are wanted in the file, and can be had.
+    [[nodiscard]] bool is_on(Rule const& rule, std::string const& file) const {
+        auto const family = rule.about.id[0];
+        return input_.options.chosen(rule.about.id, file).value_or(rule.about.severity) != model::Severity::off && (family != 'B' || boundary_) &&
+               (family != 'S' || sync_);
+    }
+    [[nodiscard]] bool is_on(std::string const& rule, std::string const& file) const {
+        auto const* const known = find_rule(rule);
+        return known == nullptr || is_on(*known, file);
     }
 
     [[nodiscard]] model::Severity severity(Rule const& rule) const {
@@ -330,8 +361,7 @@ private:
             }
             bool const expired = !ignore.until.empty() && input_.options.today > ignore.until;
             for (std::size_t i = 0; i < ignore.rules.size(); ++i) {
-                bool const off = (ignore.rules[i][0] == 'B' && !boundary_) || (ignore.rules[i][0] == 'S' && !sync_);
-                if (!ignore.used[i] && !off)
+                if (!ignore.used[i] && is_on(ignore.rules[i], file_->name))
                     tell_meta("A01", finding,
                               "nothing here is found by " + ignore.rules[i] + ": this ignore can go");
                 else if (ignore.used[i] && expired)
@@ -345,7 +375,7 @@ private:
         for (std::size_t i = 0; i < accepted_used_.size(); ++i) {
             auto const& entry = input_.map->lint.accept[i];
             bool const looked_at = std::ranges::any_of(report_.files, [&](std::string const& file) {
-                return model::path_matches(entry.file, file);
+                return model::path_matches(entry.file, file) && is_on(entry.rule, file);
             });
             model::LintFinding finding;
             finding.file = entry.where.file;
@@ -360,7 +390,7 @@ private:
         }
         for (std::size_t i = 0; i < baseline_used_.size(); ++i) {
             auto const& entry = input_.baseline->entries[i];
-            if (baseline_used_[i] || std::ranges::find(report_.files, entry.file) == report_.files.end())
+            if (baseline_used_[i] || !is_on(entry.rule, entry.file) || std::ranges::find(report_.files, entry.file) == report_.files.end())
                 continue;
             model::LintFinding finding;
             finding.file = entry.file;
@@ -381,7 +411,8 @@ private:
     Span scope_;
     std::string service_;
     bool wrapped_ = false;
-    std::set<std::string> created_;
+    Whole whole_;
+    std::vector<Rule const*> judging_; // in this file
     std::vector<Ignore> ignores_;
     std::set<std::string> seen_;
     std::map<std::string, int> occurrences_;
@@ -392,6 +423,8 @@ private:
 } // namespace
 
 std::optional<model::Severity> Options::chosen(std::string const& rule, std::string const& file) const {
+    if (auto const at = asked.find(rule); at != asked.end())
+        return at->second;
     for (auto folder = folders.rbegin(); folder != folders.rend(); ++folder) {
         auto const at = folder->severity.find(rule);
         if (at != folder->severity.end() && model::path_matches(folder->path, file))

@@ -36,6 +36,7 @@ struct Options {
         std::map<std::string, model::Severity> severity;
     };
     std::vector<Folder> folders; // over both; the last one that fits a file counts
+    std::map<std::string, model::Severity> asked; // over all of it
     // The severity of a rule in a file, when it was chosen.
     [[nodiscard]] std::optional<model::Severity> chosen(std::string const& rule, std::string const& file) const;
 };

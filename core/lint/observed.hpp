@@ -20,6 +20,7 @@ struct ObservedAbout {
 
 // A finding of such a rule, proved, at a place in a file; message, object, lock and fingerprint are the caller's to set.
 // nullopt: it is off there. REQUIRES: a rule of this id.
-[[nodiscard]] std::optional<model::LintFinding> observed_finding(char const* id, Options const& options, std::string const& file, Lines const& lines, Span span);
+[[nodiscard]] std::optional<model::LintFinding> observed_finding(char const* id, Options const& options, std::string const& file, Lines const& lines,
+                                                                 Span span);
 
 } // namespace pgcarve::lint

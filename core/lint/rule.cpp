@@ -12,6 +12,11 @@ std::string Context::table() const {
     return shown(action.on);
 }
 
+std::span<Column const> Context::new_columns() const {
+    bool const makes = action.verb == Verb::create && action.object == Object::table && !action.temporary;
+    return makes || action.verb == Verb::add_column ? std::span{action.definitions} : std::span<Column const>{};
+}
+
 sql::QName Context::resolve(sql::QName const& name) const {
     if (boundary == nullptr || !name.schema.empty() || state.path_set)
         return state.resolve(name);
@@ -44,6 +49,16 @@ Rule const* find_rule(std::string_view id_or_name) {
             return rule;
     }
     return nullptr;
+}
+
+std::vector<Rule const*> find_rules(std::string_view id_name_or_family) {
+    std::vector<Rule const*> found;
+    for (auto const* const rule : all_rules()) {
+        bool const family = id_name_or_family.size() == 1 && rule->about.id[0] == id_name_or_family[0];
+        if (family || rule->about.id == id_name_or_family || rule->about.name == id_name_or_family)
+            found.push_back(rule);
+    }
+    return found;
 }
 
 std::string_view example_schema() {

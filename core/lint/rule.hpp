@@ -8,6 +8,7 @@
 
 #include <functional>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -30,6 +31,14 @@ struct Told {
     bool warn_only = false; // an error that may be none
 };
 
+// What stands anywhere in the file, also behind the statement that is judged.
+struct Whole {
+    std::set<std::string> created; // names of what it creates
+    std::set<std::string> keyed;   // names of tables that ALTER TABLE gives a primary key
+    std::set<std::string> dropped; // names of what it drops IF EXISTS
+    std::set<std::pair<std::string, std::string>> indexed; // table and the first column of an index or key
+};
+
 struct Context {
     Action const& action;
     Statement const& statement;
@@ -41,7 +50,7 @@ struct Context {
     bool first; // the first action of its statement
     bool last;
     bool wrapped;                         // the runner wraps the file
-    std::set<std::string> const& created; // names of what this file creates, at any place in it
+    Whole const& whole;
     std::function<void(Told)> const& tell;
     // True at the first call with this key in this file.
     std::function<bool(std::string const&)> const& once;
@@ -52,13 +61,15 @@ struct Context {
     [[nodiscard]] std::vector<Synced> synced(sql::QName const& name) const;
     [[nodiscard]] std::string_view text_of(Span span) const { return text.substr(span.begin, span.end - span.begin); }
 
-    [[nodiscard]] bool comes_again(sql::QName const& name) const { return created.contains(name.name); }
+    [[nodiscard]] bool comes_again(sql::QName const& name) const { return whole.created.contains(name.name); }
     [[nodiscard]] bool existing(sql::QName const& name) const { return !state.is_new(name); }
     [[nodiscard]] bool on_existing_table() const {
         return (action.object == Object::table || action.object == Object::materialized_view) &&
                existing(action.on);
     }
     [[nodiscard]] std::string table() const; // the action's, as it was written
+    // The columns that the action adds to a table or makes one with; none for a temporary table.
+    [[nodiscard]] std::span<Column const> new_columns() const;
     // The owner of what a name stands for in this file. REQUIRES: boundary.
     [[nodiscard]] Owner owner(sql::QName const& table) const;
     [[nodiscard]] sql::QName resolve(sql::QName const& name) const;
@@ -78,6 +89,8 @@ struct Rule {
 // In the order of their ids.
 [[nodiscard]] std::vector<Rule const*> const& all_rules();
 [[nodiscard]] Rule const* find_rule(std::string_view id_or_name);
+// Those that an id, a name or the letter of a family stands for; none: there is no such rule.
+[[nodiscard]] std::vector<Rule const*> find_rules(std::string_view id_name_or_family);
 
 // Tables with rows that the examples change.
 [[nodiscard]] std::string_view example_schema();

@@ -250,8 +250,12 @@ public:
             else
                 see(token);
         }
-        if (lexer_.unterminated() && !empty_)
+        if (lexer_.unterminated()) {
+            if (empty_) // a comment behind the last statement: it may hide others
+                piece_.span = source_.comments.back();
+            empty_ = false;
             piece_.obstacle = "a quote or comment is not closed";
+        }
         finish();
         return std::move(source_);
     }

@@ -152,10 +152,19 @@ std::string json(model::LintReport const& report) {
     return dump(out);
 }
 
+namespace {
+
+// What a rule counts as when nobody chose.
+std::string_view usual(model::LintRule const& rule) {
+    return rule.severity == model::Severity::off ? "off unless asked for" : model::text(rule.severity);
+}
+
+} // namespace
+
 std::string text(std::vector<model::LintRule> const& rules, Style style) {
     Table table{{"RULE", "NAME", "SEVERITY", "WHAT"}};
     for (auto const& rule : rules)
-        table.row({rule.id, rule.name, std::string{model::text(rule.severity)}, rule.title});
+        table.row({rule.id, rule.name, std::string{usual(rule)}, rule.title});
     return table.text(style);
 }
 
@@ -180,10 +189,12 @@ std::string json(std::vector<model::LintRule> const& rules) {
 
 std::string text(model::LintRule const& rule, Style style) {
     auto out = fmt::format("{} {} ({})\n\n{}\n\n{}\n", paint(rule.id, Tone::strong, style), rule.name,
-                           model::text(rule.severity), rule.title, rule.why);
+                           usual(rule), rule.title, rule.why);
     if (!rule.lock.empty())
         out += fmt::format("\nlock: {}\n", rule.lock);
     out += fmt::format("\ninstead: {}\n", rule.fix);
+    if (rule.severity == model::Severity::off)
+        out += fmt::format("\nto switch it on: --severity {0}=warning, or {0} = \"warning\" in [lint.severity] of pgcarve.toml\n", rule.id);
     for (auto const& [title, examples] :
          {std::pair{"violating", &rule.violating}, std::pair{"accepted", &rule.accepted}}) {
         if (!examples->empty())
@@ -204,6 +215,7 @@ std::string rule_reference(std::vector<model::LintRule> const& rules) {
         {'C', "Compatibility and loss"},
         {'B', "Boundaries (with a pgcarve.toml)"},
         {'S', "Running syncs (with --sync-state or --dsn)"},
+        {'H', "Hygiene (off unless asked for: `--severity H=warning`, or by rule)"},
         {'A', "What somebody answered for"},
     };
     std::string out;
@@ -213,7 +225,7 @@ std::string rule_reference(std::vector<model::LintRule> const& rules) {
             if (rule.id[0] != letter)
                 continue;
             out += fmt::format("### {} {}\n\n{}. Severity: {}.", rule.id, rule.name, rule.title,
-                               model::text(rule.severity));
+                               usual(rule));
             if (!rule.lock.empty())
                 out += fmt::format(" Lock: `{}`.", rule.lock);
             out += fmt::format("\n\n{}\n\n**Instead:** {}.\n", rule.why, rule.fix);

@@ -47,6 +47,8 @@ TEST(Gaps, AreToldWithTheirPosition) {
     EXPECT_EQ(judge("CREATE FUNCTION f() RETURNS int LANGUAGE plpython3u AS 'return 1'")
                   .report.coverage.not_analysed,
               1);
+    EXPECT_EQ(judge("SELECT 1;\n/* off for now\nDROP TABLE t;").report.coverage.not_analysed, 1) << "a server refuses it";
+    EXPECT_EQ(judge("/* /* */ DROP TABLE t;").report.coverage.not_analysed, 1);
     EXPECT_EQ(judge("DO LANGUAGE plpgsql 'BEGIN nonsense'").report.coverage.not_analysed, 1);
     EXPECT_EQ(judge("CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELEC 1'").report.coverage.not_analysed,
               1);
@@ -150,8 +152,8 @@ TEST(Ignores, CoverTheNextStatement) {
     EXPECT_EQ(judge_locks("-- pgcarve:ignore C01 unused since May\n" + drop).rules(), Rules{});
     EXPECT_EQ(judge_locks("-- pgcarve:ignore C01 unused since May\n" + drop + "DROP TABLE u;").rules(),
               Rules{"C01"});
-    EXPECT_EQ(judge_locks("DROP /* pgcarve:ignore drop-table,L20 unused */ TABLE t;").rules(), (Rules{"A01"}))
-        << "L20 is off here";
+    EXPECT_EQ(judge_locks("DROP /* pgcarve:ignore drop-table,L12 unused */ TABLE t;").rules(), (Rules{"A01"}));
+    EXPECT_EQ(judge_locks("DROP /* pgcarve:ignore drop-table,L20 unused */ TABLE t;").rules(), Rules{}) << "L20 is off here";
     EXPECT_EQ(judge_locks("-- pgcarve:ignore-file C01 all unused\n" + drop + "DROP TABLE u;").rules(),
               Rules{});
     EXPECT_EQ(judge_locks("-- pgcarve:ignore C01 until May until 2026-11-22\n" + drop).rules(), Rules{})
@@ -230,6 +232,61 @@ TEST(Severity, IsTheTeamsToSay) {
     auto const judged = judge("DROP TABLE t;", setting);
     ASSERT_EQ(judged.rules(), Rules{"L20"});
     EXPECT_EQ(judged.report.findings[0].severity, model::Severity::error);
+}
+
+test::Setting hygiene() {
+    test::Setting setting;
+    for (auto const* const rule : lint::find_rules("H"))
+        setting.options.severity[rule->about.id] = model::Severity::warning;
+    return setting;
+}
+
+TEST(Hygiene, IsOffUnlessAskedFor) {
+    auto const* const sql = "CREATE TABLE \"T\" (id serial, note varchar(5), at timestamp);";
+    EXPECT_EQ(judge(sql).rules(), Rules{});
+    EXPECT_EQ(judge(sql, hygiene()).rules(), (Rules{"H01", "H03", "H04", "H05", "H07", "H09", "H10"}));
+    for (auto const* const rule : lint::all_rules())
+        EXPECT_TRUE(rule->about.id[0] != 'H' || rule->about.severity == model::Severity::off) << rule->about.id;
+    EXPECT_TRUE(lint::find_rules("Z").empty());
+    EXPECT_TRUE(lint::find_rules("").empty());
+    EXPECT_EQ(lint::find_rules("H01"), lint::find_rules("prefer-text"));
+}
+
+TEST(Hygiene, WhatWasAskedForCountsOverFolders) {
+    auto setting = hygiene();
+    setting.options.folders.push_back({"**", {{"H06", model::Severity::off}}});
+    auto const* const sql = "BEGIN; CREATE TABLE t (id bigint PRIMARY KEY, a json); COMMIT;";
+    EXPECT_EQ(judge(sql, setting).rules(), Rules{});
+    setting.options.asked["H06"] = model::Severity::error;
+    auto const judged = judge(sql, setting);
+    ASSERT_EQ(judged.rules(), Rules{"H06"});
+    EXPECT_EQ(judged.report.findings[0].severity, model::Severity::error);
+}
+
+TEST(Hygiene, WhatIsOffLeavesItsAnswersAlone) {
+    auto const* const sql = "-- pgcarve:ignore H06,L26 kept as it was written\nCREATE TABLE IF NOT EXISTS t (id bigint PRIMARY KEY, a json);";
+    EXPECT_EQ(judge(sql).rules(), Rules{}) << "both are off";
+    EXPECT_EQ(judge(sql, hygiene()).rules(), Rules{}) << "used";
+    auto const* const none = "-- pgcarve:ignore H06 no longer\nCREATE TABLE IF NOT EXISTS t (id bigint PRIMARY KEY);";
+    EXPECT_EQ(judge(none).rules(), Rules{});
+    EXPECT_EQ(judge(none, hygiene()).rules(), Rules{"A01"});
+    test::Setting setting;
+    setting.baseline.emplace();
+    setting.baseline->entries.push_back({"H06", "m.sql", "gone"});
+    EXPECT_EQ(judge("SELECT 1;", setting).rules(), Rules{});
+    auto on = hygiene();
+    on.baseline = setting.baseline;
+    EXPECT_EQ(judge("SELECT 1;", on).rules(), Rules{"A06"});
+}
+
+TEST(Hygiene, LooksAtTheWholeFile) {
+    EXPECT_EQ(judge("BEGIN; CREATE TABLE a (id bigint); CREATE TABLE b (id bigint, a_id bigint);"
+                    "ALTER TABLE ONLY a ADD CONSTRAINT a_pkey PRIMARY KEY (id); ALTER TABLE ONLY b ADD CONSTRAINT b_pkey PRIMARY KEY (id);"
+                    "ALTER TABLE ONLY b ADD CONSTRAINT b_a FOREIGN KEY (a_id) REFERENCES a (id); CREATE INDEX b_a_id ON b (a_id); COMMIT;",
+                    hygiene())
+                  .rules(),
+              Rules{})
+        << "as pg_dump writes it";
 }
 
 } // namespace
