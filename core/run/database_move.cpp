@@ -173,12 +173,25 @@ private:
             throw;
         pool_->resume();
         try {
-            hop_.undo(attempt, e.what());
+            undo(attempt, e.what());
         } catch (Error const& undone) {
             throw Error{Exit::unavailable, "undo-unfinished", fmt::format("{}; and what was prepared could not all be taken back: {}", e.what(), undone.what()),
                         fmt::format("authority has not moved; run `{}` again: it goes on or takes it back", again)};
         }
         throw;
+    }
+
+    // A stop request cancels what runs on both servers, and the second cancellation may come when the first one has been
+    // answered already and this is under way.
+    void undo(control::Attempt const& attempt, std::string const& why) {
+        try {
+            hop_.undo(attempt, why);
+        } catch (pg::SqlError const& e) {
+            if (e.sqlstate() != pg::sqlstate::query_canceled)
+                throw;
+            if (auto const rest = control::Store{hop_.shared}.open_attempt(request_.service))
+                hop_.undo(*rest, why);
+        }
     }
 
     // Everything up to the point of no return, and over it when all goes well.

@@ -52,7 +52,7 @@ TEST(Split, WhatCannotBeParsedIsTold) {
               (Texts{"copy t (a) FROM STDIN with (format csv)", "select 1"}));
     EXPECT_EQ(pieces("select 'a; select 1"),
               (Texts{"select 'a; select 1 !a quote or comment is not closed"}));
-    EXPECT_EQ(pieces("select 1; /* a"), (Texts{"select 1"}));
+    EXPECT_EQ(pieces("select 1; /* a"), (Texts{"select 1", "/* a !a quote or comment is not closed"}));
     EXPECT_EQ(pieces(std::string{"select \0 1", 10}),
               (Texts{std::string{"select \0 1 !it holds a zero byte", 32}}));
     EXPECT_EQ(pieces("select '\xff'"), (Texts{"select '\xff' !it is not UTF-8"}));
