@@ -51,6 +51,16 @@ LastLook::Root const& LastLook::root(std::size_t number) {
     return root;
 }
 
+LastLook::Root const* LastLook::comparable(std::size_t number, TouchedRows const& rows) {
+    auto const& its = root(number);
+    if (rows.all)
+        incomplete(fmt::format("{} was truncated", pairs_[number].source.display()));
+    if (its.shape)
+        return &its;
+    incomplete(its.why);
+    return nullptr;
+}
+
 std::optional<TouchedByTable> LastLook::touched() {
     try {
         return reader_.read(target_, since_, static_cast<std::size_t>(fence_check_limit));
@@ -92,24 +102,18 @@ void LastLook::ahead(base::Lsn at, base::Interrupt& interrupt) {
         interrupt.check();
         (void)root(number);
     }
-    if (!why_.empty())
-        return;
     auto const now = touched();
     since_ = at;
     if (!now)
         return;
     for (auto const& [number, rows] : *now) {
-        auto const& its = root(number);
-        if (rows.all)
-            incomplete(fmt::format("{} was truncated", pairs_[number].source.display()));
-        if (!its.shape) {
-            incomplete(its.why);
+        auto const* const its = comparable(number, rows);
+        if (its == nullptr)
             continue;
-        }
-        (void)compare_rows(its, rows.keys, [&] { interrupt.check(); }, [&, pair = number](verify::Difference const& difference) {
-            verify::Key key(its.order.size());
-            for (std::size_t i = 0; i < its.order.size(); ++i)
-                key[its.order[i]] = difference.key[i];
+        (void)compare_rows(*its, rows.keys, [&] { interrupt.check(); }, [&, pair = number](verify::Difference const& difference) {
+            verify::Key key(its->order.size());
+            for (std::size_t i = 0; i < its->order.size(); ++i)
+                key[its->order[i]] = difference.key[i];
             suspects_[pair].keys.insert(std::move(key));
         });
     }
@@ -129,19 +133,15 @@ FenceCheck LastLook::compare(std::function<Millis()> const& left) {
     for (auto const& [number, rows] : suspects_)
         (*all)[number].keys.insert(rows.keys.begin(), rows.keys.end());
     for (auto const& [number, rows] : *all) {
-        auto const& its = root(number);
-        if (rows.all)
-            incomplete(fmt::format("{} was truncated", pairs_[number].source.display()));
-        if (!its.shape) {
-            incomplete(its.why);
+        auto const* const its = comparable(number, rows);
+        if (its == nullptr)
             continue;
-        }
-        auto const counts = compare_rows(its, rows.keys, bounded, [&, pair = number](verify::Difference const& difference) {
+        auto const counts = compare_rows(*its, rows.keys, bounded, [&, pair = number](verify::Difference const& difference) {
             if (check.samples.size() >= max_samples)
                 return;
             std::string key;
             for (std::size_t i = 0; i < difference.key.size(); ++i)
-                key += fmt::format("{}{}={}", i > 0 ? ", " : "", its.shape->columns[its.shape->key[i].column].name, difference.key[i]);
+                key += fmt::format("{}{}={}", i > 0 ? ", " : "", its->shape->columns[its->shape->key[i].column].name, difference.key[i]);
             check.samples.push_back(fmt::format("{} {}: {}", pairs_[pair].source.display(), key, model::text(difference.kind)));
         });
         check.keys += static_cast<long long>(rows.keys.size());

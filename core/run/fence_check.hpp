@@ -52,6 +52,8 @@ private:
         std::vector<std::size_t> order; // of the shape's key: which part of the pair's
     };
     Root const& root(std::size_t number);
+    // nullptr: it cannot be compared, which is noted.
+    Root const* comparable(std::size_t number, TouchedRows const& rows);
     void incomplete(std::string why);
     std::optional<TouchedByTable> touched();
     // Calls `before` ahead of every few thousand keys.

@@ -112,6 +112,38 @@ protected:
         return stream;
     }
 
+    // Broken off so many times, by a stop or by killed sessions, each behind a few ranges; then to its end.
+    std::unique_ptr<sync::Stream> copy_broken_off(sync::CopySettings const& settings, sync::Mapping const& mapping, unsigned seed, int times, int most_ranges) {
+        std::mt19937 random{seed};
+        std::unique_ptr<sync::Stream> stream;
+        for (int broken = 0;;) {
+            base::Interrupt interrupt;
+            auto left = broken < times ? std::uniform_int_distribution<int>{1, most_ranges}(random) : 1'000'000;
+            bool const kill = random() % 2 == 0;
+            sync::Copy::Events events;
+            events.after_range = [&] {
+                if (--left != 0)
+                    return;
+                if (kill)
+                    pg::Session{{.dsn = source_dsn_, .purpose = "killer"}}.run(
+                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name IN ('pgcarve copy', 'pgcarve stream')");
+                else
+                    interrupt.request("test");
+            };
+            try {
+                sync::Copy copy{settings, mapping};
+                copy.run([&] { return open(mapping); }, stream, interrupt, events);
+                EXPECT_GE(broken, times);
+                return stream;
+            } catch (base::Error const& e) {
+                if (e.code() != "interrupted" && e.code() != "server-lost" && e.code() != "in-doubt" && e.code() != "sql-57014")
+                    throw;
+                ++broken;
+                stream.reset();
+            }
+        }
+    }
+
     void expect_equal(std::vector<std::string> const& names) {
         pg::Session source{{.dsn = source_dsn_, .purpose = "test"}};
         pg::Session target{{.dsn = target_dsn_, .purpose = "test"}};
@@ -188,38 +220,10 @@ TEST_F(CopyTest, UnderWritersAndKills) {
         });
     }
     sync::Mapping const mapping{{mapped(source, "a", {"id"}), mapped(source, "u", {"id"}), mapped(source, "w", {"k"}), mapped(source, "c", {"p", "q"})}};
-    std::mt19937 random{7};
-    std::unique_ptr<sync::Stream> stream;
     auto settings = copy_settings();
     settings.late_keys = {late_key(0, "a", "id"), late_key(1, "u", "id"), late_key(2, "w", "k")};
     settings.longest_turn = base::Millis{60};
-    int broken = 0;
-    for (bool done = false; !done;) {
-        base::Interrupt interrupt;
-        auto left = broken < 12 ? std::uniform_int_distribution<int>{1, 12}(random) : 1'000'000;
-        bool const kill = random() % 2 == 0;
-        sync::Copy::Events events;
-        events.after_range = [&] {
-            if (--left != 0)
-                return;
-            if (kill) {
-                pg::Session admin{{.dsn = source_dsn_, .purpose = "killer"}};
-                admin.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name IN ('pgcarve copy', 'pgcarve stream')");
-            } else {
-                interrupt.request("test");
-            }
-        };
-        try {
-            sync::Copy copy{settings, mapping};
-            copy.run([&] { return open(mapping); }, stream, interrupt, events);
-            done = true;
-        } catch (base::Error const& e) {
-            ASSERT_TRUE(e.code() == "interrupted" || e.code() == "server-lost" || e.code() == "in-doubt" || e.code() == "sql-57014") << e.what();
-            ++broken;
-            stream.reset();
-        }
-    }
-    EXPECT_GE(broken, 12);
+    auto const stream = copy_broken_off(settings, mapping, 7, 12, 12);
     stop = true;
     for (auto& writer : writers)
         writer.join();
@@ -293,34 +297,7 @@ TEST_F(CopyTest, KeysThatOnlyTheSourceCompares) {
         });
     }
     sync::Mapping const mapping{all};
-    std::mt19937 random{11};
-    std::unique_ptr<sync::Stream> stream;
-    int broken = 0;
-    for (bool done = false; !done;) {
-        base::Interrupt interrupt;
-        auto left = broken < 8 ? std::uniform_int_distribution<int>{2, 20}(random) : 1'000'000;
-        bool const kill = random() % 2 == 0;
-        sync::Copy::Events events;
-        events.after_range = [&] {
-            if (--left != 0)
-                return;
-            if (kill)
-                pg::Session{{.dsn = source_dsn_, .purpose = "killer"}}.run(
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name IN ('pgcarve copy', 'pgcarve stream')");
-            else
-                interrupt.request("test");
-        };
-        try {
-            sync::Copy copy{copy_settings(), mapping};
-            copy.run([&] { return open(mapping); }, stream, interrupt, events);
-            done = true;
-        } catch (base::Error const& e) {
-            ASSERT_TRUE(e.code() == "interrupted" || e.code() == "server-lost" || e.code() == "in-doubt" || e.code() == "sql-57014") << e.what();
-            ++broken;
-            stream.reset();
-        }
-    }
-    EXPECT_GE(broken, 8);
+    auto const stream = copy_broken_off(copy_settings(), mapping, 11, 8, 20);
     stop = true;
     for (auto& writer : writers)
         writer.join();
