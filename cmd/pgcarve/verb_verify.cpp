@@ -147,7 +147,7 @@ void register_verify(Registry& registry) {
             },
             "stop after this time; what was not compared makes the verdict incomplete")
         ->type_name("DURATION");
-    verb.add_option("--max-load", options->max_load, "wait while more other sessions than this are active")->type_name("N")->check(CLI::NonNegativeNumber);
+    verb.add_option("--max-load", options->max_load, "wait while more other sessions than this are active")->type_name("N")->check(CLI::Range(0, 1'000'000).description(""));
     verb.add_option("--jobs,-j", options->jobs, "sessions that compare (default: 2 to 4, by this machine's cores)")->type_name("N")->check(CLI::Range(1, 64));
     verb.add_flag("--show-values", options->show_values, "show the values that differ, not only their columns");
     verb.add_flag("--fresh", options->fresh, "in two databases: neither take up a verification that was broken off nor share one that runs");
