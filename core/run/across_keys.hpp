@@ -14,12 +14,15 @@ public:
     AcrossKeys(AcrossOptions const& options, std::vector<model::TablePair> const& pairs, verify::RowHash hash, AcrossDoubts& doubts, AcrossTables& tables,
                AcrossWorkers& workers, AcrossWatch& watch, std::function<void()> supervise);
 
-    // Compares these but for those in doubt. Whether no difference was found. `known`: the tables' shapes are those of the moment.
-    bool compare(Reader& reader, Moment const& moment, TouchedByTable const& rows, TouchedByTable const& doubt, bool known);
+    // Compares these but for those in doubt, by all workers; shapes of tables are those of the moment. Whether no difference was found.
+    bool compare(Moment const& moment, TouchedByTable const& rows, TouchedByTable const& doubt);
     // Rows in doubt, at one moment after another. `at`: called for each.
     void settle(Context& context, TouchedByTable pending, std::function<void(Moment const&)> const& at);
 
 private:
+    bool settle(Moment const& moment, TouchedByTable const& rows, TouchedByTable const& doubt);
+    bool compare(verify::TwoSessions const& sessions, std::size_t table, std::vector<verify::Key> const& keys);
+
     AcrossOptions const& options_;
     std::vector<model::TablePair> const& pairs_;
     verify::RowHash hash_;

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <string>
+#include <utility>
 
 #include "run/across_verification.hpp"
 
@@ -10,7 +11,7 @@ namespace pgcarve::run {
 
 class Reader {
 public:
-    // `primary`: of the source itself, whatever the options say.
+    // `primary`: of the source itself, whatever the options say. Opens both at once.
     Reader(Route const& route, AcrossOptions const& options, bool primary);
 
     // Runs `work` in transactions with the moment's snapshots. Their locks on tables end with it.
@@ -20,6 +21,8 @@ public:
     [[nodiscard]] pg::Session& target() noexcept { return target_; }
 
 private:
+    explicit Reader(std::pair<pg::Session, pg::Session> sessions);
+
     pg::Session source_;
     pg::Session target_;
 };

@@ -95,8 +95,11 @@ void AcrossTables::found_again(verify::TwoSessions const& sessions, std::size_t 
         else
             ++remembered_;
     }
-    if (!full)
-        table.again.emplace(difference.key, finding(sessions, table, difference, sample));
+    if (full)
+        return;
+    auto found = finding(sessions, table, difference, sample);
+    std::lock_guard const lock{mutex_};
+    table.again.emplace(difference.key, std::move(found));
 }
 
 void AcrossTables::again_counted(std::size_t i, std::int64_t rows) {

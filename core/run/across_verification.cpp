@@ -1,6 +1,7 @@
 #include "run/across_verification.hpp"
 
 #include <algorithm>
+#include <future>
 
 #include <fmt/format.h>
 
@@ -18,9 +19,10 @@ class Run {
 public:
     Run(Context& context, Route const& route, sync::Mapping const& mapping, std::vector<model::TablePair> const& pairs, AcrossOptions const& options,
         verify::CompareEvents const& events, AcrossFound const& found)
-        : context_{context}, route_{route}, pairs_{pairs}, options_{options}, source_{route.source("verify")},
+        : context_{context}, route_{route}, pairs_{pairs}, options_{options},
+          first_{std::async(std::launch::async, [&] { return std::make_unique<Reader>(route, options, false); })}, source_{route.source("verify")},
           doubt_{context, route, mapping, pairs, options.moments, options.scan_dsn, source_}, tables_{pairs, options.compare, found},
-          watch_{route, source_, options.compare, events, tables_}, workers_{route, options, tables_, watch_},
+          watch_{route, source_, options.compare, events, tables_}, workers_{route, options, first_.get(), tables_, watch_},
           hash_{verify::common_hash(workers_.first().source(), workers_.first().target())},
           keys_{options, pairs, hash_, doubt_, tables_, workers_, watch_, [this] { supervise(); }} {
         if (options.shared == nullptr) {
@@ -212,7 +214,7 @@ private:
         }
         if (tables_.everything())
             keep_proven(held);
-        bool const nothing_found = keys_.compare(workers_.first(), moment, touched, doubts.rows, true);
+        bool const nothing_found = keys_.compare(moment, touched, doubts.rows);
         if (nothing_found && !stopped())
             ranges_->raise({held.begin(), held.end()}, doubts.from, moment.at);
         return held;
@@ -291,6 +293,7 @@ private:
     Route const& route_;
     std::vector<model::TablePair> const& pairs_;
     AcrossOptions const& options_;
+    std::future<std::unique_ptr<Reader>> first_; // opening beside the others
     pg::Session source_;
     AcrossDoubts doubt_;
     AcrossTables tables_;

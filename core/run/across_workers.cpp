@@ -10,9 +10,9 @@ namespace pgcarve::run {
 
 using Clock = std::chrono::steady_clock;
 
-AcrossWorkers::AcrossWorkers(Route const& route, AcrossOptions const& options, AcrossTables& tables, AcrossWatch& watch)
+AcrossWorkers::AcrossWorkers(Route const& route, AcrossOptions const& options, std::unique_ptr<Reader> first, AcrossTables& tables, AcrossWatch& watch)
     : route_{route}, options_{options}, tables_{tables}, watch_{watch} {
-    readers_.push_back(std::make_unique<Reader>(route, options, false));
+    readers_.push_back(std::move(first));
 }
 
 Reader& AcrossWorkers::primary() {
@@ -50,36 +50,62 @@ void AcrossWorkers::run_unit(Reader& reader, Moment const& moment, Doubts const&
 
 void AcrossWorkers::work(Moment const& moment, Doubts const& doubts, Ranges& ranges, std::set<int>& held, std::function<void()> const& supervise) {
     auto const old = Clock::now() + options_.snapshot_limit;
-    auto const count = static_cast<std::size_t>(std::max(1, options_.compare.workers == 0 ? 2 : options_.compare.workers));
+    std::atomic<std::size_t> begun = 0;
+    together(
+        [&]() -> Job {
+            // At least one unit a snapshot, so that it goes on however short its life is.
+            if (begun++ >= threads() && Clock::now() >= old)
+                return {};
+            auto unit = ranges.take(tables_.failed());
+            if (!unit)
+                return {};
+            return [&, unit = std::move(*unit)](Reader& reader) { run_unit(reader, moment, doubts, ranges, unit, held); };
+        },
+        supervise);
+}
+
+std::size_t AcrossWorkers::threads() const { return static_cast<std::size_t>(std::max(1, options_.compare.workers == 0 ? 2 : options_.compare.workers)); }
+
+void AcrossWorkers::together(std::function<Job()> const& next, std::function<void()> const& supervise) {
+    auto const count = threads();
     std::atomic<std::size_t> running = count;
     std::exception_ptr crash;
     std::vector<std::jthread> threads;
     std::condition_variable ended;
-    readers_.resize(std::max(count, readers_.size()));
-    auto const one = [&](std::unique_ptr<Reader>& own) {
-        // At least one unit a snapshot, so that it goes on however short its life is.
-        for (bool first = true; !watch_.stopping() && (first || Clock::now() < old); first = false) {
+    std::size_t taken = 0;
+    // An open one, if any is left.
+    auto const reader = [&]() -> Reader& {
+        {
+            std::lock_guard const lock{mutex_};
+            if (taken < readers_.size())
+                return *readers_[taken++];
+        }
+        auto made = std::make_unique<Reader>(route_, options_, false);
+        std::lock_guard const lock{mutex_};
+        readers_.insert(readers_.begin() + static_cast<std::ptrdiff_t>(taken), std::move(made));
+        return *readers_[taken++];
+    };
+    auto const one = [&] {
+        Reader* own = nullptr;
+        while (!watch_.stopping()) {
             if (watch_.holding()) {
                 std::this_thread::sleep_for(std::chrono::milliseconds{20});
                 continue;
             }
-            auto const unit = ranges.take(tables_.failed());
-            if (!unit)
+            auto const job = next();
+            if (!job)
                 break;
-            if (!own) {
-                auto made = std::make_unique<Reader>(route_, options_, false);
-                std::lock_guard const lock{mutex_};
-                own = std::move(made);
-            }
-            run_unit(*own, moment, doubts, ranges, *unit, held);
+            if (own == nullptr)
+                own = &reader();
+            job(*own);
             if (options_.compare.pause.count() > 0)
                 std::this_thread::sleep_for(options_.compare.pause);
         }
     };
     for (std::size_t i = 0; i < count; ++i) {
-        threads.emplace_back([&, i] {
+        threads.emplace_back([&] {
             try {
-                one(readers_[i]);
+                one();
             } catch (...) {
                 std::lock_guard const lock{mutex_};
                 crash = std::current_exception();
@@ -96,10 +122,8 @@ void AcrossWorkers::work(Moment const& moment, Doubts const& doubts, Ranges& ran
         supervise();
         lock.lock();
         if (watch_.stopping()) {
-            for (auto const& reader : readers_) {
-                if (reader)
-                    reader->cancel();
-            }
+            for (auto const& open : readers_)
+                open->cancel();
         }
     }
     threads.clear();

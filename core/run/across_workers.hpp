@@ -1,6 +1,7 @@
 // Those who compare: pairs of sessions, and the threads that take one piece after another with them.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <set>
@@ -18,9 +19,10 @@ namespace pgcarve::run {
 
 class AcrossWorkers {
 public:
-    AcrossWorkers(Route const& route, AcrossOptions const& options, AcrossTables& tables, AcrossWatch& watch);
+    // `first`: open already.
+    AcrossWorkers(Route const& route, AcrossOptions const& options, std::unique_ptr<Reader> first, AcrossTables& tables, AcrossWatch& watch);
 
-    // For the calling thread, while work() does not run.
+    // For the calling thread, while neither work() nor together() runs.
     [[nodiscard]] Reader& first() { return *readers_.front(); }
     // Where rows in doubt are settled: what a standby says of them comes later.
     [[nodiscard]] Reader& primary();
@@ -28,6 +30,11 @@ public:
     // Pieces until none is left, or the snapshots are old. Adds to `held` those that are proven now. `supervise` is called
     // now and then on the calling thread. Throws what a worker broke on.
     void work(Moment const& moment, Doubts const& doubts, Ranges& ranges, std::set<int>& held, std::function<void()> const& supervise);
+
+    // Whatever `next` hands out, until it has nothing more or the comparison is stopped. It is called from several threads,
+    // as are the jobs. The rest as work().
+    using Job = std::function<void(Reader&)>;
+    void together(std::function<Job()> const& next, std::function<void()> const& supervise);
 
     // What goes wrong with one table leaves the others to go on. False: it did.
     template <class Work>
@@ -45,6 +52,7 @@ public:
     }
 
 private:
+    [[nodiscard]] std::size_t threads() const;
     void run_unit(Reader& reader, Moment const& moment, Doubts const& doubts, Ranges& ranges, Unit const& unit, std::set<int>& held);
 
     Route const& route_;

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "catalog/reader.hpp"
+#include "catalog/state.hpp"
 #include "run/across_repair.hpp"
 #include "run/facts.hpp"
 
@@ -21,35 +22,65 @@ namespace {
 // Rows are to be compared within the window; the share is counted on less of it, so that a late night does no harm.
 constexpr double part_of_window = 0.8;
 
+// One database: a session, and what its catalog says. Position and state were read before that, so that nothing of what
+// it says is younger without its showing.
+struct OneSide {
+    pg::Session session;
+    base::Lsn as_of;
+    std::string state;
+    model::Catalog catalog;
+};
+
+OneSide read_side(pg::SessionSettings const& settings) {
+    pg::Session session{settings};
+    auto const as_of = base::Lsn::parse(session.one(Sql{"SELECT pg_current_wal_insert_lsn()::text AS lsn"}).text("lsn")).value();
+    auto state = catalog::catalog_state(session);
+    auto catalog = catalog::read_catalog(session);
+    return {std::move(session), as_of, std::move(state), std::move(catalog)};
+}
+
 struct Pair {
     Route route;
+    OneSide shared;
+    OneSide other;
     sync::Mapping mapping;
     std::vector<model::TablePair> roots;
+    [[nodiscard]] OneSide& target() { return route.back ? shared : other; }
 };
+
+// A comparison may have taken hours meanwhile.
+void keep_open(pg::Session& session, pg::SessionSettings const& settings) {
+    try {
+        session.query(Sql{"SELECT 1"});
+    } catch (Error const&) {
+        session = pg::Session{settings};
+    }
+}
 
 Pair open_pair(Context& context, control::ServiceState const& state, std::vector<std::string> const& tables) {
     auto const no = [&](std::string why, std::string hint) { return Error{Exit::not_proven, "not-proven", std::move(why), std::move(hint)}; };
     if (state.phase == Phase::copying)
         throw no(fmt::format("service {} is still being copied", state.name), fmt::format("let `pgcarve sync {}` get to syncing first", state.name));
-    pg::Session shared{context.shared("verify")};
-    if (auto const open = control::Store{shared}.open_attempt(state.name); open && open->verb != "verify" && open->verb != "repair")
-        throw no(fmt::format("a {} of {} is half done", open->verb, state.name), fmt::format("`pgcarve doctor {}` says how to finish it", state.name));
     bool const back = state.authority == cutover::Authority::database;
     auto made = route(context, state.name, *state.setup->database, back);
-    pg::Session source{made.source("verify")};
-    auto mapping = read_mapping(made, source);
+    auto reading = std::async(std::launch::async, [&] { return read_side(other_database(context, state.name, "verify")); });
+    auto shared = read_side(context.shared("verify"));
+    auto other = reading.get();
+    if (auto const open = control::Store{shared.session}.open_attempt(state.name); open && open->verb != "verify" && open->verb != "repair")
+        throw no(fmt::format("a {} of {} is half done", open->verb, state.name), fmt::format("`pgcarve doctor {}` says how to finish it", state.name));
+    auto& leads = back ? other : shared;
+    auto mapping = mapping_of(made, leads.session, (back ? shared : other).session, leads.catalog, leads.as_of);
     std::vector<model::TablePair> all;
     std::ranges::copy_if(made.tables, std::back_inserter(all), [](auto const& pair) { return !pair.is_partition; });
     std::vector<model::TablePair> chosen;
     for (auto const i : verify::choose_pairs(tables, all))
         chosen.push_back(all[i]);
-    return {std::move(made), std::move(mapping), std::move(chosen)};
+    return {std::move(made), std::move(shared), std::move(other), std::move(mapping), std::move(chosen)};
 }
 
 // What those have in common that may share one verification: of the same rows, in the same direction, by the same stream.
-std::string subject(Pair const& pair, control::ServiceState const& state, std::string const& signature, std::string const& where) {
-    pg::Session target{pair.route.target("verify")};
-    auto const stream = target.maybe_one(Sql{"SELECT system_id::text AS system, timeline::text AS timeline FROM pgcarve.stream WHERE name = "}.bind(pair.route.name));
+std::string subject(Pair& pair, control::ServiceState const& state, std::string const& signature, std::string const& where) {
+    auto const stream = pair.target().session.maybe_one(Sql{"SELECT system_id::text AS system, timeline::text AS timeline FROM pgcarve.stream WHERE name = "}.bind(pair.route.name));
     auto text = fmt::format("{} {} {} {} {}", cutover::text(state.authority), signature, pair.route.name, stream ? stream->maybe("system").value_or("?") : "?",
                             stream ? stream->maybe("timeline").value_or("?") : "?");
     for (auto const& root : pair.roots)
@@ -57,15 +88,20 @@ std::string subject(Pair const& pair, control::ServiceState const& state, std::s
     return where.empty() ? text : text + " WHERE " + where;
 }
 
-std::string signature(Context& context, control::ServiceState const& state) {
+// Whether the tables are still what the pair and its signature say.
+bool altered(Context& context, control::ServiceState const& state, Pair& pair, std::string const& signature) {
+    auto const same = [](OneSide& side, pg::SessionSettings const& settings) {
+        keep_open(side.session, settings);
+        return catalog::catalog_state(side.session) == side.state;
+    };
     auto const settings = other_database(context, state.name, "verify");
-    auto there = std::async(std::launch::async, [&] {
-        pg::Session other{settings};
-        return catalog::read_catalog(other);
-    });
-    pg::Session shared{context.shared("verify")};
-    auto const here = catalog::read_catalog(shared);
-    return database_signature(*state.setup, here, there.get());
+    auto looking = std::async(std::launch::async, [&] { return same(pair.other, settings); });
+    bool const same_here = same(pair.shared, context.shared("verify"));
+    if (looking.get() && same_here)
+        return false;
+    auto reading = std::async(std::launch::async, [&] { return catalog::read_catalog(pair.other.session); });
+    auto const here = catalog::read_catalog(pair.shared.session);
+    return database_signature(*state.setup, here, reading.get()) != signature;
 }
 
 // The last verification of the whole service, when it was clean and of what the service is now.
@@ -109,14 +145,14 @@ void keep_turns(pg::Session& session, control::ServiceState const& state, std::m
 
 model::Verification verify_database(Context& context, control::ServiceState const& state, bool incremental, verify::CompareOptions const& options,
                                     verify::CompareEvents const& events) {
-    auto const pair = open_pair(context, state, options.tables);
+    auto pair = open_pair(context, state, options.tables);
     bool const whole = options.tables.empty() && options.where.empty();
     AcrossOptions across;
     across.compare = options;
     if (!pair.route.back)
         across.scan_dsn = context.map.replica_dsn;
-    auto const schemas = signature(context, state);
-    pg::Session session{context.shared("verify")};
+    auto const schemas = database_signature(*state.setup, pair.shared.catalog, pair.other.catalog);
+    auto& session = pair.shared.session;
     if (incremental && whole)
         continue_from_last(session, context, state, schemas, across);
     // A share is small, and forgotten when it is not finished.
@@ -125,10 +161,8 @@ model::Verification verify_database(Context& context, control::ServiceState cons
         across.shared = &shared.emplace(context.shared("verify"), state.name, subject(pair, state, schemas, options.where));
     auto outcome = verify_across(context, pair.route, pair.mapping, pair.roots, across, events);
     auto& verification = outcome.verification;
-    if (signature(context, state) != schemas)
+    if (altered(context, state, pair, schemas))
         throw Error{Exit::not_proven, "not-proven", fmt::format("tables of service {} were altered while they were compared", state.name), "run it again"};
-    if (!session.alive())
-        session = pg::Session{context.shared("verify")};
     // What several processes proved together counts once.
     bool recorded = false;
     auto const record = [&] {
@@ -141,8 +175,7 @@ model::Verification verify_database(Context& context, control::ServiceState cons
         verification.id = record();
     keep_turns(session, state, outcome.turns);
     if (whole && verification.verdict == model::Verdict::clean) {
-        pg::Session target{pair.route.target("verify")};
-        sync::prune_touched(target, pair.route.name, verification.proven_lsn);
+        sync::prune_touched(pair.target().session, pair.route.name, verification.proven_lsn);
     }
     return verification;
 }

@@ -173,19 +173,23 @@ void Moments::pass(base::Lsn mark, base::Millis limit) {
 }
 
 Moment Moments::take(bool primary) {
-    pg::Session writer{route_.source("verify")};
+    bool const elsewhere = !primary && !scan_dsn_.empty();
+    auto opening = std::async(std::launch::async, [&] {
+        auto there = std::async(std::launch::async, [&] {
+            auto session = std::make_unique<pg::Session>(route_.target("verify"));
+            patient(*session);
+            return session;
+        });
+        auto here = std::make_unique<pg::Session>(elsewhere ? pg::SessionSettings{.dsn = scan_dsn_, .purpose = "verify"} : route_.source("verify"));
+        patient(*here);
+        return std::pair{std::move(here), there.get()};
+    });
+    auto writing = std::async(std::launch::async, [&] { return pg::Session{route_.source("verify")}; });
     pg::Session watcher{route_.target("verify")};
     std::unique_ptr<Own> taken;
     auto& own = kept_ ? kept_ : taken;
     step_in(own);
-    bool const elsewhere = !primary && !scan_dsn_.empty();
-    auto opening = std::async(std::launch::async, [&] {
-        std::pair sessions{std::make_unique<pg::Session>(elsewhere ? pg::SessionSettings{.dsn = scan_dsn_, .purpose = "verify"} : route_.source("verify")),
-                           std::make_unique<pg::Session>(route_.target("verify"))};
-        patient(*sessions.first);
-        patient(*sessions.second);
-        return sessions;
-    });
+    auto writer = writing.get();
     catch_up(writer, watcher, own);
     auto [source, target] = opening.get();
     for (int tries = 1; tries <= 20; ++tries) {

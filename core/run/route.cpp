@@ -46,9 +46,14 @@ sync::Mapping read_mapping(Route const& route, pg::Session& source, std::set<sql
     auto const as_of = base::Lsn::parse(source.one(Sql{"SELECT pg_current_wal_insert_lsn()::text AS lsn"}).text("lsn"));
     auto const catalog = catalog::read_catalog(source);
     pg::Session target{route.target("sync")};
+    return mapping_of(route, source, target, catalog, *as_of, left_alone, first);
+}
+
+sync::Mapping mapping_of(Route const& route, pg::Session& source, pg::Session& target, model::Catalog const& catalog, base::Lsn as_of,
+                         std::set<sql::QName> const& left_alone, TargetFirst first) {
     auto followed = route.tables;
     std::erase_if(followed, [&](model::TablePair const& pair) { return left_alone.contains(pair.source); });
-    return sync::Mapping{mapped_tables(source, target, catalog, followed, first), *as_of, left_alone};
+    return sync::Mapping{mapped_tables(source, target, catalog, followed, first), as_of, left_alone};
 }
 
 void set_position_of_slot(Route const& route, pg::Session& source, pg::Session& target) {

@@ -36,6 +36,9 @@ struct Route {
 // The tables as both sides have them now, but for those (of the source) that are left alone.
 [[nodiscard]] sync::Mapping read_mapping(Route const& route, pg::Session& source, std::set<sql::QName> const& left_alone = {},
                                          TargetFirst first = TargetFirst::refused);
+// The same, where the source's catalog is known: as it was read behind `as_of`, a position of its log.
+[[nodiscard]] sync::Mapping mapping_of(Route const& route, pg::Session& source, pg::Session& target, model::Catalog const& catalog, base::Lsn as_of,
+                                       std::set<sql::QName> const& left_alone = {}, TargetFirst first = TargetFirst::refused);
 
 // Waits a while for a slot that a dead connection still holds. `wake_fd`: see pg::ReplicationSettings.
 // Errors: "slot-lost" (exit 5), "stream-busy" (exit 4), those of sync::Stream.

@@ -57,10 +57,11 @@ TouchedByTable TouchedReader::read(pg::Session& target, base::Lsn since, std::si
                 rows.all = true;
                 continue;
             }
-            for (auto const& key : sync::read_keys(*line.keys, leaf->second.parts)) {
+            for (auto& key : sync::read_keys(*line.keys, leaf->second.parts)) {
                 verify::Key ordered;
+                ordered.reserve(key.size());
                 for (auto const at : leaf->second.order)
-                    ordered.push_back(key[at]);
+                    ordered.push_back(std::move(key[at]));
                 if (rows.keys.insert(std::move(ordered)).second && ++count > limit)
                     throw TooMany{};
             }

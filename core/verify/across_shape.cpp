@@ -1,6 +1,7 @@
 #include "verify/across_shape.hpp"
 
 #include <algorithm>
+#include <future>
 #include <map>
 
 #include <fmt/format.h>
@@ -13,7 +14,12 @@ using sql::Sql;
 
 constexpr Side sides[]{Side::source, Side::target};
 
-std::string find_table(pg::Session& session, sql::QName const& name, Side side) {
+struct Found {
+    std::string oid;
+    bool partitioned = false;
+};
+
+Found find_table(pg::Session& session, sql::QName const& name, Side side) {
     auto const row = session.maybe_one(Sql{"SELECT c.oid::text AS oid, c.relkind FROM pg_class c JOIN pg_namespace n"
                                            " ON n.oid = c.relnamespace WHERE n.nspname = "}
                                            .bind(name.schema)
@@ -24,7 +30,7 @@ std::string find_table(pg::Session& session, sql::QName const& name, Side side) 
     auto const kind = row->letter("relkind");
     if (kind != 'r' && kind != 'p')
         throw Incomparable{fmt::format("{} is not a table", name.display())};
-    return row->text("oid");
+    return {row->text("oid"), kind == 'p'};
 }
 
 struct OneColumn {
@@ -188,23 +194,36 @@ void match(AcrossShape& shape, std::vector<OneColumn> const& source, std::vector
 } // namespace
 
 AcrossShape read_across(pg::Session& source, pg::Session& target, model::TablePair const& pair, RowHash hash) {
-    BothSides<pg::Session*> sessions{{&source, &target}};
     AcrossShape shape;
     shape.hash = hash;
     shape.table.values = {pair.source, pair.target};
-    BothSides<std::vector<OneColumn>> columns;
-    BothSides<std::vector<IndexColumn>> keys;
-    for (auto const side : sides) {
-        auto& session = *sessions[side];
-        auto const oid = find_table(session, shape.table[side], side);
-        shape.oid[side] = base::Oid{static_cast<std::uint32_t>(std::stoul(oid))};
-        columns[side] = read_columns(session, oid);
+    struct OneSide {
+        Found found;
+        std::vector<OneColumn> columns;
+        std::vector<IndexColumn> key;
+        Size size;
+        bool in_order = false; // by the first column of the key
+    };
+    auto const read = [&](pg::Session& session, Side side) {
+        OneSide one;
+        one.found = find_table(session, shape.table[side], side);
+        one.columns = read_columns(session, one.found.oid);
         if (pair.key.empty())
             throw Incomparable{"it has no key: a primary key, or a unique index over NOT NULL columns, is needed"};
-        keys[side] = read_key(session, oid, pair.key, shape.table[side]);
-        auto const size = read_size(session, oid);
-        shape.rows[side] = size.rows;
-        shape.pages = std::max(shape.pages, size.pages);
+        one.key = read_key(session, one.found.oid, pair.key, shape.table[side]);
+        one.size = read_size(session, one.found.oid);
+        one.in_order = in_order(session, shape.table[side], one.key.front().name);
+        return one;
+    };
+    auto reading = std::async(std::launch::async, [&] { return read(target, Side::target); });
+    BothSides<OneSide> both{{read(source, Side::source), {}}};
+    both[Side::target] = reading.get();
+    BothSides<std::vector<OneColumn>> columns{{std::move(both[Side::source].columns), std::move(both[Side::target].columns)}};
+    BothSides<std::vector<IndexColumn>> keys{{std::move(both[Side::source].key), std::move(both[Side::target].key)}};
+    for (auto const side : sides) {
+        shape.oid[side] = base::Oid{static_cast<std::uint32_t>(std::stoul(both[side].found.oid))};
+        shape.rows[side] = both[side].size.rows;
+        shape.pages = std::max(shape.pages, both[side].size.pages);
     }
     match(shape, columns[Side::source], columns[Side::target]);
     shape.ordered = true;
@@ -221,8 +240,8 @@ AcrossShape read_across(pg::Session& source, pg::Session& target, model::TablePa
     }
     shape.ordered = shape.ordered && keys[Side::source].front().name == keys[Side::target].front().name;
     bool const in_memory = shape.pages < 16'384; // 128 MB: cached pages cost little to visit in any order
-    shape.ranged = shape.ordered && (in_memory || (in_order(source, pair.source, keys[Side::source].front().name) &&
-                                                   in_order(target, pair.target, keys[Side::source].front().name)));
+    shape.ranged = shape.ordered && (in_memory || (both[Side::source].in_order && both[Side::target].in_order));
+    shape.listed = shape.ordered && shape.key.size() == 1 && std::ranges::none_of(sides, [&](Side side) { return both[side].found.partitioned; });
     return shape;
 }
 
@@ -236,7 +255,8 @@ RowHash common_hash(pg::Session& source, pg::Session& target) {
                      " unnest(ARRAY[0, 1, -1, 4294967296, 9223372036854775807]::int8[]) AS s"})
             .text("all");
     };
-    return vectors(source) == vectors(target) ? RowHash::array : RowHash::sha256;
+    auto there = std::async(std::launch::async, [&] { return vectors(target); });
+    return vectors(source) == there.get() ? RowHash::array : RowHash::sha256;
 }
 
 } // namespace pgcarve::verify

@@ -7,7 +7,7 @@
 // they are based on, enums by their labels. Names of types are compared without their schemas: a service's own types
 // have moved with it. Columns are matched by name, whatever their order.
 //
-// Errors: Incomparable; pg::SqlError. Threads: as the sessions.
+// Errors: Incomparable; pg::SqlError. Threads: as the sessions, which are used from two.
 #pragma once
 
 #include <array>
@@ -59,13 +59,14 @@ struct AcrossShape {
     // Both sides order the key alike, whatever their collations, and find a range of it by an index without reading all.
     bool ranged = false;
     bool ordered = false; // the same, but rows lie in no such order on disk
+    bool listed = false;  // the key is one column, whose values a built-in array holds; no partitions
     BothSides<double> rows; // estimates
     double pages = 0;       // of the bigger side
     RowHash hash = RowHash::array;
     [[nodiscard]] Side bigger() const { return rows[Side::target] > rows[Side::source] ? Side::target : Side::source; }
 };
 
-// The transactions of the two sessions decide what is seen.
+// The transactions of the two sessions decide what is seen. Both are asked at once.
 [[nodiscard]] AcrossShape read_across(pg::Session& source, pg::Session& target, model::TablePair const& pair, RowHash hash);
 
 // Hashes fixed values on both servers.
