@@ -87,6 +87,19 @@ private:
 Moments::Moments(Context& context, Route const& route, sync::Mapping const& mapping, MomentLimits limits, std::string scan_dsn)
     : context_{context}, route_{route}, mapping_{mapping}, limits_{limits}, scan_dsn_{std::move(scan_dsn)} {}
 
+namespace {
+
+// Without messages in its stream nobody stops at a position.
+void check_messages(pg::Session& source) {
+    if (source.server_version() < 140'000)
+        throw Error{Exit::not_proven, "not-proven",
+                    fmt::format("the rows come from PostgreSQL {}, whose stream carries no messages: there is no position at which both sides can be compared",
+                                source.server_version() / 10'000),
+                    "it takes PostgreSQL 14 or later on that side; a switch without a verification needs --override, which stays on record"};
+}
+
+} // namespace
+
 void Moments::step_in(std::unique_ptr<Own>& own) {
     if (own)
         return own->check();
@@ -186,10 +199,11 @@ Moment Moments::take(bool primary) {
     });
     auto writing = std::async(std::launch::async, [&] { return pg::Session{route_.source("verify")}; });
     pg::Session watcher{route_.target("verify")};
+    auto writer = writing.get();
+    check_messages(writer);
     std::unique_ptr<Own> taken;
     auto& own = kept_ ? kept_ : taken;
     step_in(own);
-    auto writer = writing.get();
     catch_up(writer, watcher, own);
     auto [source, target] = opening.get();
     for (int tries = 1; tries <= 20; ++tries) {

@@ -73,7 +73,8 @@ public:
     Moments& operator=(Moments const&) = delete;
     ~Moments();
 
-    // Throws "not-proven" (exit 3) when the stream does not get there in time, saying how far behind it is;
+    // Throws "not-proven" (exit 3) when the stream does not get there in time, saying how far behind it is, or when the source
+    // is older than PostgreSQL 14;
     // "interrupted"; what the stream stopped for. `primary`: read the source itself, whatever scan_dsn says.
     [[nodiscard]] Moment take(bool primary = false);
     // Returns when the target has everything that committed before `mark` (sync::mark()), within `limit`. Errors as take().

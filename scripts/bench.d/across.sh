@@ -45,6 +45,14 @@ across_in_step() {
     done
 }
 
+# The rows of one residue of a hundred, hashed where they are found by their keys: what no incremental one can do without.
+across_touched() {
+    sql across "UPDATE public.wide SET amount = amount + 1 WHERE id % 100 = $1"
+    across_in_step "$1"
+    timed_sql across 'SET jit = off' 'SET max_parallel_workers_per_gather = 0' \
+        "$across_hash public.wide WHERE id = ANY (ARRAY(SELECT generate_series($1::bigint, $rows, 100)))"
+}
+
 # The time of verify with these options, in milliseconds, as it says itself
 across_verify() {
     carver across --format json verify svc "$@" >&2 || [ $? = 1 ]
@@ -72,10 +80,15 @@ bench_across() {
         sql across "UPDATE public.wide SET amount = amount + 1 WHERE id % 100 = $round"
         across_in_step "$round"
         across_verify --incremental >>"$dir/across.incremental"
+        across_verify --incremental >>"$dir/across.nothing"
+        across_touched $((round + 50)) >>"$dir/across.touched"
         there -c "SET pgcarve.mirror = 'on'" -c "UPDATE svc.wide SET note = 'wrong' WHERE id % ($rows / 10) = 7"
         across_verify --full >>"$dir/across.ten"
         there -c "SET pgcarve.mirror = 'on'" -c "UPDATE svc.wide SET note = CASE WHEN id % 3 = 0 THEN 'please ring twice' END WHERE id % ($rows / 10) = 7"
-        if command -v pg_comparator >/dev/null; then timed across_comparator >>"$dir/across.comparator"; fi
+        if command -v pg_comparator >/dev/null; then
+            timed across_comparator md5 >>"$dir/across.comparator"
+            if across_has_comparator_hash; then timed across_comparator ck >>"$dir/across.comparator.ck"; fi
+        fi
         progress "  round $round: alone $(tail -n 1 "$dir/across.alone"), full $(tail -n 1 "$dir/across.full")," \
             "incremental $(tail -n 1 "$dir/across.incremental"), ten differences $(tail -n 1 "$dir/across.ten") ms"
     done
@@ -83,11 +96,19 @@ bench_across() {
         "$(compare "$dir/across.alone" "$dir/across.full")" '≥ 0.85' "$(middle "$dir/across.alone") against $(middle "$dir/across.full") ms"
     result '`verify --incremental`, 1 % of the rows changed' 'a full one' "$(compare "$dir/across.incremental" "$dir/across.full")" '≤ 0.05' \
         "$(middle "$dir/across.incremental") against $(middle "$dir/across.full") ms"
+    result 'the same, nothing changed' 'a full one' "$(compare "$dir/across.nothing" "$dir/across.full")" '–' \
+        "$(middle "$dir/across.nothing") against $(middle "$dir/across.full") ms"
+    result 'one server finding and hashing such rows, just changed, alone' 'a full one' "$(compare "$dir/across.touched" "$dir/across.full")" '–' \
+        "$(middle "$dir/across.touched") against $(middle "$dir/across.full") ms"
     result '`verify`, ten rows differ' 'none differs' "$(compare "$dir/across.ten" "$dir/across.full")" '≤ 1.1' \
         "$(middle "$dir/across.ten") against $(middle "$dir/across.full") ms"
     if [ -s "$dir/across.comparator" ]; then
-        result '`pg_comparator` on the same pair' '`verify`' "$(compare "$dir/across.comparator" "$dir/across.full")" '≥ 5' \
+        result '`pg_comparator` with md5 on the same pair' '`verify`' "$(compare "$dir/across.comparator" "$dir/across.full")" '≥ 5' \
             "$(middle "$dir/across.comparator") against $(middle "$dir/across.full") ms"
+        if [ -s "$dir/across.comparator.ck" ]; then
+            result '`pg_comparator` with its own hash in C' '`verify`' "$(compare "$dir/across.comparator.ck" "$dir/across.full")" '≥ 5' \
+                "$(middle "$dir/across.comparator.ck") against $(middle "$dir/across.full") ms"
+        fi
     else
         progress '  no pg_comparator here (Debian: postgresql-comparator): left out'
     fi
@@ -99,11 +120,14 @@ bench_across() {
     server_stop "$dir/two"
 }
 
-# Its own hash where the servers have it (Debian: postgresql-15-pgcmp), else md5. It wants a host, but takes its place from the sources.
+# Its own hash, where the servers have it (Debian: postgresql-15-pgcmp); elsewhere it takes md5.
+across_has_comparator_hash() {
+    sql across 'CREATE EXTENSION IF NOT EXISTS pgcmp' 2>/dev/null && there -c 'CREATE EXTENSION IF NOT EXISTS pgcmp' 2>/dev/null
+}
+
+# across_comparator HASH. It wants a host, but takes its place from the sources.
 across_comparator() {
-    local hash=ck
-    sql across 'CREATE EXTENSION IF NOT EXISTS pgcmp' 2>/dev/null && there -c 'CREATE EXTENSION IF NOT EXISTS pgcmp' 2>/dev/null || hash=md5
-    pg_comparator "--checksum-function=$hash" -1 "DBI:Pg:dbname=across;host=$dir" -2 "DBI:Pg:dbname=across;host=$dir/two" \
+    pg_comparator "--checksum-function=$1" -1 "DBI:Pg:dbname=across;host=$dir" -2 "DBI:Pg:dbname=across;host=$dir/two" \
         'pgsql://bench@localhost/across/public.wide?id:customer,amount,reference,note,placed_at,due,paid,token,attributes,weight,version' \
         'pgsql://bench@localhost/across/svc.wide' >"$dir/comparator.log" 2>&1 || { cat "$dir/comparator.log" >&2; return 1; }
 }
