@@ -33,7 +33,9 @@ protected:
 
     // Runs it after having killed it at any time, or not.
     json persist(int exit, std::string const& arguments) {
+        killed_ = false;
         while (any(3) == 0) {
+            killed_ = true;
             test::Process process{carving_.command(arguments)};
             std::this_thread::sleep_for(std::chrono::milliseconds{any(1'000)});
             process.signal(SIGKILL);
@@ -74,10 +76,19 @@ protected:
         }
         return written;
     }
-    // By the back door, so that the row surely differs.
+    // By the back door of either side, so that the row surely differs. At the source that is one that the log tells nothing of.
     void corrupt(int id) {
-        auto session = test::service_server().connect(own_);
-        session.run(fmt::format("SET pgcarve.mirror = 'on'; INSERT INTO store.item VALUES ({0}, 'back door') ON CONFLICT (id) DO UPDATE SET note = 'back door'", id));
+        auto const change = [id](char const* schema, char const* note) {
+            return fmt::format("INSERT INTO {0}.item VALUES ({1}, '{2}') ON CONFLICT (id) DO UPDATE SET note = '{2}'", schema, id, note);
+        };
+        if (any(2) == 0) {
+            test::service_server().connect(own_).run("SET pgcarve.mirror = 'on'; " + change("store", "back door"));
+            return;
+        }
+        auto session = carving_.connect();
+        session.run("ALTER PUBLICATION pgcarve_shop SET (publish = 'truncate')");
+        session.run(change("public", "side door"));
+        session.run("ALTER PUBLICATION pgcarve_shop SET (publish = 'insert, update, delete, truncate')");
     }
     void expect_equal(std::set<int> const& ids) {
         if (ids.empty())
@@ -89,6 +100,7 @@ protected:
     }
 
     std::string own_;
+    bool killed_ = false;
     Carving carving_;
     std::mt19937 random_{GetParam()};
 };
@@ -111,8 +123,11 @@ TEST_P(Incremental, WhatItCallsProvenIsEqual) {
             corrupt(*elsewhere.rbegin());
         }
         auto const verdict = incremental(-1);
-        EXPECT_EQ(verdict["mode"], "incremental");
-        EXPECT_LT(verdict["rows"].get<int>(), rows / 2);
+        // One that was killed when it had written down a difference leaves nothing to go on from.
+        EXPECT_TRUE(verdict["mode"] == "incremental" || killed_) << verdict["mode"];
+        if (verdict["mode"] == "incremental") {
+            EXPECT_LT(verdict["rows"].get<int>(), rows / 2);
+        }
         auto const told = keys(verdict);
         for (auto const id : touched)
             EXPECT_TRUE(told.contains(id)) << id;
