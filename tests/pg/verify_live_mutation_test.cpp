@@ -340,15 +340,14 @@ protected:
         run::AcrossOptions options;
         options.bucket_rows = random_.one_of({1.0, 1.0, 3.0, 10.0, 1000.0});
         options.unit_rows = options.bucket_rows * random_.one_of({10.0, 100.0, 100.0});
-        if (random_.any(5) == 0) { // every unit at another moment
-            options.snapshot_limit = base::Millis{10};
-            options.unit_rows = 1'000;
-        }
         options.compare.workers = random_.one_of({1, 2, 2, 3});
         options.compare.max_samples = 1'000;
         if (proven_ && random_.any(3) == 0) { // what was touched since, and a share that is everything
             options.since = *proven_;
             options.share = 100;
+        } else if (random_.any(5) == 0) { // units at several moments
+            options.snapshot_limit = base::Millis{60};
+            options.unit_rows = 1'000;
         }
         return options;
     }
