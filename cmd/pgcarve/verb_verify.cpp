@@ -24,6 +24,7 @@ struct VerifyOptions {
     int jobs = 0;
     bool show_values = false;
     base::Millis resume_within{std::chrono::hours{24}};
+    base::Millis max_snapshot{std::chrono::minutes{5}};
     bool fresh = false;
     base::Millis keep_history{std::chrono::hours{24 * 180}};
     VerifyOutputs outputs;
@@ -77,6 +78,7 @@ base::Exit run_verify(VerifyOptions const& options, Context& context) {
         compare.show_values = options.show_values;
         compare.resume_within = options.resume_within;
         compare.fresh = options.fresh;
+        compare.snapshot_limit = options.max_snapshot;
         verify::CompareEvents events;
         events.progress = [&](verify::CompareProgress const& p) { progress.update(line(service, p)); };
         events.interrupted = [&] { return context.interrupt.requested(); };
@@ -135,7 +137,7 @@ void register_verify(Registry& registry) {
     verb.add_option("SERVICE", options->service, "one service; all of them when left out")->type_name("");
     verb.add_flag("--all", options->all, "every service whose rows are on two sides");
     auto* const full = verb.add_flag("--full", options->full, "compare every row (what it does unless told otherwise)");
-    verb.add_flag("--incremental", options->incremental, "in two databases: what changed since the last clean one, and a share of the rest")->excludes(full);
+    verb.add_flag("--incremental", options->incremental, "what changed since the last clean one, and a share of the rest")->excludes(full);
     verb.add_option("--tables", options->tables, "only these tables, separated by commas")->delimiter(',')->type_name("NAMES");
     verb.add_option("--where", options->where, "only rows for which this SQL condition holds, on either side")->type_name("SQL");
     verb.add_option_function<std::string>(
@@ -150,7 +152,7 @@ void register_verify(Registry& registry) {
     verb.add_option("--max-load", options->max_load, "wait while more other sessions than this are active")->type_name("N")->check(CLI::Range(0, 1'000'000).description(""));
     verb.add_option("--jobs,-j", options->jobs, "sessions that compare (default: 2 to 4, by this machine's cores)")->type_name("N")->check(CLI::Range(1, 64));
     verb.add_flag("--show-values", options->show_values, "show the values that differ, not only their columns");
-    verb.add_flag("--fresh", options->fresh, "in two databases: neither take up a verification that was broken off nor share one that runs");
+    verb.add_flag("--fresh", options->fresh, "neither take up a verification that was broken off nor share one that runs");
     verb.add_option_function<std::string>(
             "--resume-within",
             [options](std::string const& text) {
@@ -159,7 +161,17 @@ void register_verify(Registry& registry) {
                     throw CLI::ValidationError{"--resume-within", fmt::format("\"{}\" is no duration such as 90m or 24h", text)};
                 options->resume_within = *within;
             },
-            "in two databases: what a verification that was broken off has compared counts for this long (default 24h)")
+            "what a verification that was broken off has compared counts for this long (default 24h)")
+        ->type_name("DURATION");
+    verb.add_option_function<std::string>(
+            "--max-snapshot",
+            [options](std::string const& text) {
+                auto const limit = base::parse_duration(text);
+                if (!limit || limit->count() <= 0)
+                    throw CLI::ValidationError{"--max-snapshot", fmt::format("\"{}\" is no duration such as 2m or 90s", text)};
+                options->max_snapshot = *limit;
+            },
+            "go on with a new snapshot after this time (default 5m): an old one keeps VACUUM from clearing up")
         ->type_name("DURATION");
     verb.add_option_function<std::string>(
             "--keep-history",

@@ -335,7 +335,7 @@ long long Store::record(model::Verification const& v, bool whole, std::string co
     pg::Transaction transaction{session_};
     auto const id = session_
                         .one(Sql{"INSERT INTO pgcarve.verification (service, mode, whole, verdict, authority, signature, proven_lsn,"
-                                 " proven_at, seconds, row_count, differences, tables) VALUES ("}
+                                 " proven_at, seconds, row_count, differences, tables, horizon, cluster) VALUES ("}
                                  .bind(v.service)
                                  .add(", ")
                                  .bind(v.mode)
@@ -359,7 +359,9 @@ long long Store::record(model::Verification const& v, bool whole, std::string co
                                  .number(v.differences())
                                  .add(", ")
                                  .bind(tables.dump())
-                                 .add("::jsonb) RETURNING id"))
+                                 .add("::jsonb, ")
+                                 .bind(v.horizon ? std::optional{std::to_string(*v.horizon)} : std::nullopt)
+                                 .add("::xid8, (SELECT system_identifier FROM pg_control_system())) RETURNING id"))
                         .integer("id");
     for (auto const& table : v.tables) {
         for (auto const& finding : table.samples) {

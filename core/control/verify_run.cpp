@@ -21,6 +21,8 @@ long long draw() {
 
 std::string text_of(base::Millis time) { return std::to_string(time.count()); }
 
+std::optional<std::string> text_of(std::optional<std::uint64_t> number) { return number ? std::optional{std::to_string(*number)} : std::nullopt; }
+
 void add_interval(Sql& q, base::Millis time) { q.bind(text_of(time)).add("::float8 / 1000 * interval '1 second'"); }
 
 // The lock under which runs begin. Its holder compares nothing meanwhile, so it is short.
@@ -28,12 +30,15 @@ void add_lock(Sql& q, std::string const& service) { q.add("hashtextextended('pgc
 
 // A range again as if nobody had looked at it.
 constexpr Sql::Fixed anew = "UPDATE pgcarve.verify_range SET holder = NULL, pid = NULL, held_until = NULL, proven_from = NULL, proven_at = NULL,"
-                            " compared_at = NULL, row_count = 0, missing = 0, extra = 0, different = 0, found = NULL WHERE run = ";
+                            " compared_at = NULL, row_count = 0, missing = 0, extra = 0, different = 0, found = NULL, horizon = NULL WHERE run = ";
 
 } // namespace
 
 VerifyRun::VerifyRun(pg::SessionSettings settings, std::string service, std::string subject)
-    : session_{std::move(settings)}, service_{std::move(service)}, subject_{std::move(subject)}, holder_{draw()} {}
+    : session_{std::move(settings)}, service_{std::move(service)}, subject_{std::move(subject)}, holder_{draw()} {
+    // What a crash of the server takes away is claimed or compared again.
+    session_.run("SET synchronous_commit = off");
+}
 
 VerifyRun::~VerifyRun() {
     try {
@@ -159,7 +164,9 @@ bool VerifyRun::prove(int n, RangeProof const& proof) {
                           .number(proof.different)
                           .add(", found = ")
                           .bind(proof.found.is_null() ? std::nullopt : std::optional{proof.found.dump()})
-                          .add("::jsonb WHERE proven_at IS NULL AND run = ")
+                          .add("::jsonb, horizon = ")
+                          .bind(text_of(proof.horizon))
+                          .add("::xid8 WHERE proven_at IS NULL AND run = ")
                           .number(run_)
                           .add(" AND n = ")
                           .number(n)
@@ -173,7 +180,7 @@ std::vector<VerifyRun::Range> VerifyRun::ranges() {
     std::vector<Range> all;
     for (auto const row : session_.query(
              Sql{"SELECT n, source_table, proven_from::text AS proven_from, proven_at::text AS proven_at, row_count, missing, extra,"
-                 " different, found::text AS found, to_char(compared_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') AS compared_at,"
+                 " different, found::text AS found, horizon::text AS horizon, to_char(compared_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') AS compared_at,"
                  " coalesce(holder <> "}
                  .number(holder_)
                  .add(" AND proven_at IS NULL AND held_until >= clock_timestamp(), false) AS held FROM pgcarve.verify_range WHERE run = ")
@@ -189,14 +196,17 @@ std::vector<VerifyRun::Range> VerifyRun::ranges() {
                                      row.integer("missing"),
                                      row.integer("extra"),
                                      row.integer("different"),
-                                     found ? json::parse(*found) : json(nullptr)};
+                                     found ? json::parse(*found) : json(nullptr),
+                                     {}};
+            if (auto const horizon = row.maybe("horizon"))
+                range.proof->horizon = std::stoull(*horizon);
         }
         all.push_back(std::move(range));
     }
     return all;
 }
 
-void VerifyRun::raise(std::vector<int> const& numbers, base::Lsn from, base::Lsn at) {
+void VerifyRun::raise(std::vector<int> const& numbers, base::Lsn from, base::Lsn at, std::optional<std::uint64_t> horizon) {
     std::lock_guard const guard{mutex_};
     std::vector<std::string> texts;
     for (auto const n : numbers)
@@ -205,7 +215,9 @@ void VerifyRun::raise(std::vector<int> const& numbers, base::Lsn from, base::Lsn
                        .bind(from.text())
                        .add("::pg_lsn, proven_at = ")
                        .bind(at.text())
-                       .add("::pg_lsn WHERE missing + extra + different = 0 AND proven_at < ")
+                       .add("::pg_lsn, horizon = ")
+                       .bind(text_of(horizon))
+                       .add("::xid8 WHERE missing + extra + different = 0 AND proven_at < ")
                        .bind(at.text())
                        .add("::pg_lsn AND run = ")
                        .number(run_)

@@ -4,7 +4,8 @@
 // server knows that its session is gone, and after `hold` otherwise; a result that comes too late is not taken.
 //
 // What a range proves is kept with two positions: `at`, where both sides were compared, and `from`: rows that were
-// touched behind it have to be looked at again before the range counts at a later position.
+// touched behind it have to be looked at again before the range counts at a later position. Within one database these are
+// the rows that transactions from `horizon` on wrote.
 //
 // Errors: pg::SqlError, "server-lost". Threads: any may call any member, one at a time gets through.
 #pragma once
@@ -39,6 +40,7 @@ struct RangeProof {
     long long extra = 0;
     long long different = 0;
     nlohmann::json found = nullptr;
+    std::optional<std::uint64_t> horizon{};
 };
 
 class VerifyRun {
@@ -73,7 +75,7 @@ public:
     };
     [[nodiscard]] std::vector<Range> ranges();
     // These (without differences) hold at a later position, too.
-    void raise(std::vector<int> const& numbers, base::Lsn from, base::Lsn at);
+    void raise(std::vector<int> const& numbers, base::Lsn from, base::Lsn at, std::optional<std::uint64_t> horizon);
     // Proofs that begin before `limit` (all of them: nullopt) are no longer to be relied on.
     void forget_before(std::optional<base::Lsn> limit);
     void forget_table(std::string const& source_table);

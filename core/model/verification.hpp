@@ -44,6 +44,7 @@ struct Verification {
     base::Lsn proven_lsn{};
     std::string proven_time; // ISO 8601 with zone
     std::string oldest_time; // when the first of the rows was compared, where an earlier process did that; empty: none did
+    std::optional<std::uint64_t> horizon{}; // of one database: transactions from this number on may not have been seen
     double seconds = 0;
     std::vector<TableVerification> tables;
 

@@ -79,27 +79,34 @@ std::optional<model::Finding> AcrossTables::found(verify::TwoSessions const& ses
 }
 
 void AcrossTables::found_again(verify::TwoSessions const& sessions, std::size_t i, Difference const& difference) {
-    auto& table = tables_[i];
-    bool full = false;
-    bool sample = false;
     {
         std::lock_guard const lock{mutex_};
         tell(i, difference);
-        if (table.again.contains(difference.key))
+    }
+    found_again(i, verify::to_finding(*tables_[i].shape, difference), difference.key,
+                [&](model::Finding& finding) { verify::add_values(sessions, *tables_[i].shape, difference, finding); });
+}
+
+void AcrossTables::found_again(std::size_t i, model::Finding const& found, Key const& key, std::function<void(model::Finding&)> const& values) {
+    auto& table = tables_[i];
+    bool sample = false;
+    {
+        std::lock_guard const lock{mutex_};
+        if (table.again.contains(key))
             return;
         ++table.differences;
-        full = remembered_ >= most_remembered;
+        if (remembered_ >= most_remembered) {
+            count(table.again_more, found.kind);
+            return;
+        }
+        ++remembered_;
         sample = table.again.size() < options_.max_samples;
-        if (full)
-            count(table.again_more, difference.kind);
-        else
-            ++remembered_;
     }
-    if (full)
-        return;
-    auto found = finding(sessions, table, difference, sample);
+    auto finding = found;
+    if (sample && options_.show_values)
+        values(finding);
     std::lock_guard const lock{mutex_};
-    table.again.emplace(difference.key, std::move(found));
+    table.again.emplace(key, std::move(finding));
 }
 
 void AcrossTables::again_counted(std::size_t i, std::int64_t rows) {
@@ -113,6 +120,32 @@ void AcrossTables::progress(std::size_t i, verify::AcrossCounts const& counts) {
     tables_[i].rows += counts.rows;
 }
 
+void AcrossTables::expect(std::size_t i, double rows) {
+    std::lock_guard const lock{mutex_};
+    tables_[i].rows_expected = rows;
+}
+
+void AcrossTables::piece_done(std::size_t i, verify::AcrossCounts const& counts, std::vector<model::Finding> const& found) {
+    std::lock_guard const lock{mutex_};
+    auto& table = tables_[i];
+    ++table.units_done;
+    table.rows += counts.rows;
+    table.differences += counts.missing + counts.extra + counts.different;
+    for (auto const& finding : found) {
+        if (!finding.values.empty())
+            table.valued.emplace(key_of(finding), finding);
+    }
+}
+
+void AcrossTables::forget(std::size_t i) {
+    std::lock_guard const lock{mutex_};
+    auto& table = tables_[i];
+    table.units_done = 0;
+    table.rows = 0;
+    table.differences = 0;
+    table.valued.clear();
+}
+
 verify::CompareProgress AcrossTables::progress() {
     verify::CompareProgress now;
     std::lock_guard const lock{mutex_};
@@ -121,7 +154,7 @@ verify::CompareProgress AcrossTables::progress() {
         auto const done = static_cast<double>(table.rows);
         now.tables_done += table.failed() || (table.units > 0 && table.units <= table.units_done) ? 1U : 0U;
         now.rows_done += table.rows;
-        now.rows_estimated += table.shape && everything_ ? std::max(done, table.shape->rows[verify::Side::source]) : done;
+        now.rows_estimated += everything_ ? std::max(done, table.rows_expected) : done;
         now.differences += table.differences;
     }
     return now;

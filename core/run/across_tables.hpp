@@ -1,5 +1,5 @@
-// What a comparison across two databases knows of its tables: their shapes as of the moment, why one cannot be compared,
-// and the differences found, each counted once however often its row is looked at.
+// What a comparison knows of its tables: why one cannot be compared, and the differences found, each counted once however
+// often its row is looked at. Across two databases also their shapes as of the moment.
 //
 // Threads: shapes and doubts belong to one thread while no other is at work; the rest from any.
 #pragma once
@@ -20,13 +20,14 @@ namespace pgcarve::run {
 class AcrossTables {
 public:
     struct Table {
-        std::optional<verify::AcrossShape> shape; // as of the moment
+        std::optional<verify::AcrossShape> shape; // as of the moment; of two databases
         std::vector<verify::Key> doubted;         // at the moment: left out
         std::size_t units = 0;
         std::size_t units_done = 0;
         std::string why; // it is incomplete
         [[nodiscard]] bool failed() const { return !why.empty(); }
 
+        double rows_expected = 0;    // an estimate
         std::int64_t rows = 0;       // compared here, for progress
         std::int64_t rows_again = 0; // by key, in an incremental one
         std::int64_t differences = 0;
@@ -50,9 +51,15 @@ public:
     std::optional<model::Finding> found(verify::TwoSessions const& sessions, std::size_t i, verify::Difference const& difference, std::size_t already);
     // By key.
     void found_again(verify::TwoSessions const& sessions, std::size_t i, verify::Difference const& difference);
+    // The same within one database. `values`: adds what --show-values shows.
+    void found_again(std::size_t i, model::Finding const& found, verify::Key const& key, std::function<void(model::Finding&)> const& values);
     void again_counted(std::size_t i, std::int64_t rows);
 
+    void expect(std::size_t i, double rows);
     void progress(std::size_t i, verify::AcrossCounts const& counts);
+    // Within one database: what a piece holds.
+    void piece_done(std::size_t i, verify::AcrossCounts const& counts, std::vector<model::Finding> const& found);
+    void forget(std::size_t i); // its pieces are compared anew
     [[nodiscard]] verify::CompareProgress progress();
     // Verdicts. `stopped`: why not everything was compared; empty when it was.
     [[nodiscard]] std::vector<model::TableVerification> results(std::vector<Ranges::State> const& states, std::string const& stopped);

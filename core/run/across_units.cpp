@@ -144,7 +144,7 @@ void OwnRanges::begin(std::vector<Unit> units) {
 std::optional<Unit> OwnRanges::take(std::set<std::size_t> const& failed) {
     std::lock_guard const guard{mutex_};
     for (auto& line : lines_) {
-        if (line.taken || failed.contains(line.unit.table))
+        if (line.taken || line.replaced || failed.contains(line.unit.table))
             continue;
         line.taken = true;
         return line.unit;
@@ -166,17 +166,29 @@ bool OwnRanges::prove(Unit const& unit, Proof const& proof) {
 std::vector<Ranges::State> OwnRanges::state() {
     std::lock_guard const guard{mutex_};
     std::vector<State> all;
-    for (auto const& line : lines_)
-        all.push_back({line.unit.table, line.unit.n, line.proof, false});
+    for (auto const& line : lines_) {
+        if (!line.replaced)
+            all.push_back({line.unit.table, line.unit.n, line.proof, false});
+    }
     return all;
 }
 
-void OwnRanges::raise(std::vector<int> const& numbers, base::Lsn from, base::Lsn at) {
+void OwnRanges::replace(std::size_t table, std::vector<Unit> units) {
+    {
+        std::lock_guard const guard{mutex_};
+        for (auto& line : lines_)
+            line.replaced = line.replaced || line.unit.table == table;
+    }
+    begin(std::move(units));
+}
+
+void OwnRanges::raise(std::vector<int> const& numbers, base::Lsn from, base::Lsn at, std::optional<std::uint64_t> horizon) {
     std::lock_guard const guard{mutex_};
     for (auto const n : numbers) {
         auto& proof = lines_[static_cast<std::size_t>(n)].proof;
         proof->from = from;
         proof->at = at;
+        proof->horizon = horizon;
     }
 }
 
@@ -240,7 +252,7 @@ void SharedRanges::let_go(Unit const& unit) { run_.let_go(unit.n); }
 
 bool SharedRanges::prove(Unit const& unit, Proof const& proof) {
     return run_.prove(unit.n, {proof.from, proof.at, {}, proof.counts.rows, proof.counts.missing, proof.counts.extra, proof.counts.different,
-                               proof.found.empty() ? json(nullptr) : to_json(proof.found)});
+                               proof.found.empty() ? json(nullptr) : to_json(proof.found), proof.horizon});
 }
 
 std::vector<Ranges::State> SharedRanges::state() {
@@ -248,7 +260,7 @@ std::vector<Ranges::State> SharedRanges::state() {
     for (auto const& range : run_.ranges()) {
         State state{table(range.source_table), range.n, {}, range.held};
         if (auto const& proof = range.proof)
-            state.proof = Proof{proof->from, proof->at, proof->compared_at, {proof->rows, proof->missing, proof->extra, proof->different}, to_findings(proof->found)};
+            state.proof = Proof{proof->from, proof->at, proof->compared_at, {proof->rows, proof->missing, proof->extra, proof->different}, to_findings(proof->found), proof->horizon};
         all.push_back(std::move(state));
     }
     if (all.size() != pieces_) // nothing proven must not read as nothing to prove
@@ -256,7 +268,9 @@ std::vector<Ranges::State> SharedRanges::state() {
     return all;
 }
 
-void SharedRanges::raise(std::vector<int> const& numbers, base::Lsn from, base::Lsn at) { run_.raise(numbers, from, at); }
+void SharedRanges::raise(std::vector<int> const& numbers, base::Lsn from, base::Lsn at, std::optional<std::uint64_t> horizon) {
+    run_.raise(numbers, from, at, horizon);
+}
 void SharedRanges::forget_before(std::optional<base::Lsn> limit) { run_.forget_before(limit); }
 void SharedRanges::forget_table(std::size_t table) { run_.forget_table(tables_[table]); }
 

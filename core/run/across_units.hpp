@@ -1,7 +1,8 @@
-// The pieces of a comparison across two databases: how tables are cut into them, and who keeps which of them is done.
+// The pieces of a comparison: how tables of two databases are cut into them, and who keeps which of them is done.
 //
 // A piece that was compared at a moment is proven `at` it; what was touched behind `from` (rows that were in doubt then,
-// and whatever came later) is to be looked at again before it counts at a later one.
+// and whatever came later) is to be looked at again before it counts at a later one. Within one database, that is what
+// transactions from `horizon` on wrote.
 //
 // Threads: cutting, as the sessions; Ranges, any.
 #pragma once
@@ -50,6 +51,7 @@ struct Proof {
     std::string time; // when it was compared; empty: now
     verify::AcrossCounts counts;
     std::vector<model::Finding> found; // some of the differences
+    std::optional<std::uint64_t> horizon{}; // within one database
 };
 
 class Ranges {
@@ -73,7 +75,7 @@ public:
         bool elsewhere = false; // another process is at it
     };
     [[nodiscard]] virtual std::vector<State> state() = 0;
-    virtual void raise(std::vector<int> const& numbers, base::Lsn from, base::Lsn at) = 0;
+    virtual void raise(std::vector<int> const& numbers, base::Lsn from, base::Lsn at, std::optional<std::uint64_t> horizon) = 0;
     virtual void forget_before(std::optional<base::Lsn> limit) = 0;
     virtual void forget_table(std::size_t table) = 0;
     virtual void alive() {} // to be called now and then
@@ -88,15 +90,18 @@ public:
     void let_go(Unit const& unit) override;
     bool prove(Unit const& unit, Proof const& proof) override;
     [[nodiscard]] std::vector<State> state() override;
-    void raise(std::vector<int> const& numbers, base::Lsn from, base::Lsn at) override;
+    void raise(std::vector<int> const& numbers, base::Lsn from, base::Lsn at, std::optional<std::uint64_t> horizon) override;
     void forget_before(std::optional<base::Lsn> limit) override;
     void forget_table(std::size_t table) override;
+    // Other pieces for this table; what its former ones proved is forgotten.
+    void replace(std::size_t table, std::vector<Unit> units);
 
 private:
     struct Line {
         Unit unit;
         bool taken = false;
         std::optional<Proof> proof;
+        bool replaced = false;
     };
     std::mutex mutex_;
     std::vector<Line> lines_;
@@ -113,7 +118,7 @@ public:
     void let_go(Unit const& unit) override;
     bool prove(Unit const& unit, Proof const& proof) override;
     [[nodiscard]] std::vector<State> state() override;
-    void raise(std::vector<int> const& numbers, base::Lsn from, base::Lsn at) override;
+    void raise(std::vector<int> const& numbers, base::Lsn from, base::Lsn at, std::optional<std::uint64_t> horizon) override;
     void forget_before(std::optional<base::Lsn> limit) override;
     void forget_table(std::size_t table) override;
     void alive() override;

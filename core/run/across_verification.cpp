@@ -96,6 +96,7 @@ private:
                 workers_.first().at(moment, [&](verify::TwoSessions const& sessions) {
                     auto& table = tables_[i];
                     table.shape = verify::read_across(sessions.source, sessions.target, pairs_[i], hash_);
+                    tables_.expect(i, table.shape->rows[Side::source]);
                     table.doubted.clear();
                     if (auto const doubted = doubts.rows.find(i); doubted != doubts.rows.end()) {
                         if (doubted->second.all)
@@ -216,7 +217,7 @@ private:
             keep_proven(held);
         bool const nothing_found = keys_.compare(moment, touched, doubts.rows);
         if (nothing_found && !stopped())
-            ranges_->raise({held.begin(), held.end()}, doubts.from, moment.at);
+            ranges_->raise({held.begin(), held.end()}, doubts.from, moment.at, std::nullopt);
         return held;
     }
     // Leaves what is proven still.

@@ -11,10 +11,19 @@ using sql::Sql;
 
 AcrossWatch::AcrossWatch(Route const& route, pg::Session& source, verify::CompareOptions const& options, verify::CompareEvents const& events,
                          AcrossTables& tables)
-    : route_{route}, source_{source}, options_{options}, events_{events}, tables_{tables} {
-    if (!options.max_active_sessions)
+    : route_{&route}, source_{source}, options_{options}, events_{events}, tables_{tables} {
+    require_rights();
+}
+
+AcrossWatch::AcrossWatch(pg::Session& session, verify::CompareOptions const& options, verify::CompareEvents const& events, AcrossTables& tables)
+    : source_{session}, options_{options}, events_{events}, tables_{tables} {
+    require_rights();
+}
+
+void AcrossWatch::require_rights() {
+    if (!options_.max_active_sessions)
         return;
-    for (auto* const session : {&source_, &target()}) {
+    for (auto* const session : sessions()) {
         // Without this right pg_stat_activity shows other roles' sessions without their state.
         if (!session->one(Sql{"SELECT pg_has_role('pg_read_all_stats', 'USAGE') AS yes"}).boolean("yes"))
             throw Error{base::Exit::usage, "load-unknown", fmt::format("this role cannot see how many sessions are active ({})", session->describe()),
@@ -22,10 +31,12 @@ AcrossWatch::AcrossWatch(Route const& route, pg::Session& source, verify::Compar
     }
 }
 
-pg::Session& AcrossWatch::target() {
+std::vector<pg::Session*> AcrossWatch::sessions() {
+    if (route_ == nullptr)
+        return {&source_};
     if (!target_)
-        target_.emplace(route_.target("verify"));
-    return *target_;
+        target_.emplace(route_->target("verify"));
+    return {&source_, &*target_};
 }
 
 void AcrossWatch::look() {
@@ -51,7 +62,7 @@ double AcrossWatch::seconds() const { return std::chrono::duration<double>(Clock
 // Active sessions of others on the busier of the two servers.
 long long AcrossWatch::busy() {
     long long most = 0;
-    for (auto* const session : {&source_, &target()}) {
+    for (auto* const session : sessions()) {
         auto const row = session->one(Sql{"SELECT count(*) AS n FROM pg_stat_activity WHERE state = 'active' AND backend_type = 'client backend'"
                                           " AND pid <> pg_backend_pid() AND application_name NOT LIKE 'pgcarve %'"});
         most = std::max(most, row.integer("n"));

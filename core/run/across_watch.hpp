@@ -19,6 +19,8 @@ public:
     // `source`: a session of the calling thread. Throws "load-unknown" (exit 2) when the load is limited and cannot be seen.
     AcrossWatch(Route const& route, pg::Session& source, verify::CompareOptions const& options, verify::CompareEvents const& events,
                 AcrossTables& tables);
+    // Within one database.
+    AcrossWatch(pg::Session& session, verify::CompareOptions const& options, verify::CompareEvents const& events, AcrossTables& tables);
 
     void look(); // to be called now and then
     void stop(std::string why);
@@ -35,9 +37,10 @@ private:
 
     void report();
     [[nodiscard]] long long busy();
-    pg::Session& target();
+    void require_rights();
+    [[nodiscard]] std::vector<pg::Session*> sessions();
 
-    Route const& route_;
+    Route const* route_ = nullptr;
     pg::Session& source_;
     std::optional<pg::Session> target_; // its own: readers are at work in other threads
     verify::CompareOptions const& options_;

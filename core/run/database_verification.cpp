@@ -8,6 +8,7 @@
 #include "catalog/reader.hpp"
 #include "catalog/state.hpp"
 #include "run/across_repair.hpp"
+#include "run/continuation.hpp"
 #include "run/facts.hpp"
 
 namespace pgcarve::run {
@@ -18,9 +19,6 @@ using cutover::Phase;
 using sql::Sql;
 
 namespace {
-
-// Rows are to be compared within the window; the share is counted on less of it, so that a late night does no harm.
-constexpr double part_of_window = 0.8;
 
 // One database: a session, and what its catalog says. Position and state were read before that, so that nothing of what
 // it says is younger without its showing.
@@ -104,43 +102,6 @@ bool altered(Context& context, control::ServiceState const& state, Pair& pair, s
     return database_signature(*state.setup, here, reading.get()) != signature;
 }
 
-// The last verification of the whole service, when it was clean and of what the service is now.
-void continue_from_last(pg::Session& session, Context& context, control::ServiceState const& state, std::string const& signature, AcrossOptions& options) {
-    auto const authority = std::string{cutover::text(state.authority)};
-    auto const last = session.maybe_one(Sql{"SELECT verdict, authority, signature, proven_lsn::text AS lsn,"
-                                            " extract(epoch FROM clock_timestamp() - proven_at)::float8 AS age FROM pgcarve.verification"
-                                            " WHERE whole AND verdict <> 'incomplete' AND service = "}
-                                            .bind(state.name)
-                                            .add(" ORDER BY id DESC LIMIT 1"));
-    if (!last || last->text("verdict") != "clean" || last->text("authority") != authority || last->text("signature") != signature || !last->maybe("lsn"))
-        return;
-    options.since = base::Lsn::parse(last->text("lsn"));
-    double const window = static_cast<double>(context.service(state.name).limits.window.count()) / 1000.0;
-    options.share = window <= 0 ? 1.0 : std::min(1.0, std::max(last->real("age"), 1.0) / (part_of_window * window));
-    if (options.share >= 1.0) { // every row's turn has come
-        options.since.reset();
-        return;
-    }
-    for (auto const row : session.query(Sql{"SELECT source_table, next FROM pgcarve.verification_turn WHERE service = "}
-                                            .bind(state.name)
-                                            .add(" AND authority = ")
-                                            .bind(authority)))
-        options.turns[row.text("source_table")] = row.text("next");
-}
-
-void keep_turns(pg::Session& session, control::ServiceState const& state, std::map<std::string, std::string> const& turns) {
-    for (auto const& [table, next] : turns)
-        session.query(Sql{"INSERT INTO pgcarve.verification_turn (service, authority, source_table, next) VALUES ("}
-                          .bind(state.name)
-                          .add(", ")
-                          .bind(std::string{cutover::text(state.authority)})
-                          .add(", ")
-                          .bind(table)
-                          .add(", ")
-                          .bind(next)
-                          .add(") ON CONFLICT (service, authority, source_table) DO UPDATE SET next = EXCLUDED.next"));
-}
-
 } // namespace
 
 model::Verification verify_database(Context& context, control::ServiceState const& state, bool incremental, verify::CompareOptions const& options,
@@ -149,12 +110,17 @@ model::Verification verify_database(Context& context, control::ServiceState cons
     bool const whole = options.tables.empty() && options.where.empty();
     AcrossOptions across;
     across.compare = options;
+    across.snapshot_limit = options.snapshot_limit;
     if (!pair.route.back)
         across.scan_dsn = context.map.replica_dsn;
     auto const schemas = database_signature(*state.setup, pair.shared.catalog, pair.other.catalog);
     auto& session = pair.shared.session;
-    if (incremental && whole)
-        continue_from_last(session, context, state, schemas, across);
+    if (incremental && whole) {
+        auto continuation = continue_from_last(session, context, state, schemas);
+        across.since = continuation.since;
+        across.share = continuation.share;
+        across.turns = std::move(continuation.turns);
+    }
     // A share is small, and forgotten when it is not finished.
     std::optional<control::VerifyRun> shared;
     if (!across.since)

@@ -5,8 +5,10 @@
 #include "catalog/reader.hpp"
 #include "control/migrations.hpp"
 #include "plan/machinery.hpp"
+#include "run/continuation.hpp"
 #include "run/database_verification.hpp"
 #include "run/facts.hpp"
+#include "run/schema_verification.hpp"
 
 namespace pgcarve::run {
 
@@ -14,6 +16,7 @@ using base::Error;
 using base::Exit;
 using cutover::Authority;
 using cutover::Phase;
+using sql::Sql;
 
 model::Setup current_names(control::ServiceState const& state) {
     auto setup = state.setup.value_or(model::Setup{});
@@ -43,6 +46,64 @@ bool two_copies(control::ServiceState const& state) {
 
 bool in_two_databases(control::ServiceState const& state) {
     return state.setup && state.setup->database && state.phase != Phase::completed;
+}
+
+// What those have in common that may share one verification. Numbers of transactions mean something on one timeline of one
+// cluster only.
+std::string subject(pg::Session& session, control::ServiceState const& state, verify::CompareOptions const& options, std::string const& signature) {
+    auto const server = session.one(Sql{"SELECT (SELECT system_identifier FROM pg_control_system())::text AS system,"
+                                        " CASE WHEN NOT pg_is_in_recovery() THEN substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) END AS timeline"});
+    auto text = fmt::format("{} {} {} {}", cutover::text(state.authority), signature, server.text("system"), server.maybe("timeline").value_or("?"));
+    for (auto const& table : options.tables)
+        text += " " + table;
+    return options.where.empty() ? text : text + " WHERE " + options.where;
+}
+
+// Whether the role may keep what later runs go on from, in these tables.
+bool may_keep(Context& context, pg::Session& session, std::vector<std::string> const& tables, std::string const& otherwise) {
+    auto const missing = session.query(Sql{"SELECT t FROM unnest("}
+                                           .bind(pg::format_array(tables))
+                                           .add("::text[]) AS t WHERE NOT (has_table_privilege(t, 'INSERT') AND has_table_privilege(t, 'UPDATE')"
+                                                " AND has_table_privilege(t, 'SELECT'))"));
+    if (missing.empty())
+        return true;
+    context.events.info(fmt::format("{}: this role may not write {} (GRANT SELECT, INSERT, UPDATE, DELETE ON it)", otherwise, missing[0].text("t")));
+    return false;
+}
+
+model::Verification verify_copies(Context& context, pg::Session& session, control::ServiceState const& state, bool incremental,
+                                  verify::CompareOptions const& options, verify::CompareEvents const& events) {
+    auto const signature = [&] { return service_signature(current_names(state), catalog::read_catalog(session)); };
+    auto const schemas = signature();
+    bool const whole = options.tables.empty() && options.where.empty();
+    SchemaOptions how{.compare = options};
+    if (incremental && whole && may_keep(context, session, {"pgcarve.verification_turn"}, "every row is compared")) {
+        auto from = continue_from_last(session, context, state, schemas);
+        how.since = from.horizon;
+        how.share = from.share;
+        how.turns = std::move(from.turns);
+    }
+    std::optional<control::VerifyRun> shared; // a share is small, and forgotten when it is not finished
+    if (!how.since && may_keep(context, session, {"pgcarve.verify_run", "pgcarve.verify_range"}, "what is broken off is not taken up, nor shared"))
+        how.shared = &shared.emplace(context.shared("verify"), state.name, subject(session, state, options, schemas));
+    auto outcome = verify_schema(context.shared("verify"), state.name, oriented_pairs(state), how, events, context.events.info);
+    auto& verification = outcome.verification;
+    if (!session.alive())
+        session = pg::Session{context.shared("verify")};
+    if (signature() != schemas)
+        throw Error{Exit::not_proven, "not-proven", fmt::format("tables of service {} were altered while they were compared", state.name), "run it again"};
+    // What several processes proved together counts once.
+    bool recorded = false;
+    auto const record = [&] {
+        recorded = true;
+        return control::Store{session}.record(verification, whole, std::string{cutover::text(state.authority)}, schemas);
+    };
+    if (shared && verification.verdict != model::Verdict::incomplete)
+        verification.id = shared->finish(record);
+    if (!recorded && (!shared || verification.verdict != model::Verdict::clean))
+        verification.id = record();
+    keep_turns(session, state, outcome.turns);
+    return verification;
 }
 
 } // namespace
@@ -76,11 +137,7 @@ model::Verification verify_service(Context& context, std::string const& service,
                     fmt::format("service {} has one copy of its rows (phase {})", service,
                                 state ? cutover::text(state->phase) : "planned"),
                     fmt::format("look with `pgcarve status {}`", service)};
-    auto const signature = service_signature(current_names(*state), catalog::read_catalog(session));
-    auto verification = verify::compare(context.shared("verify"), service, oriented_pairs(*state), options, events);
-    bool const whole = options.tables.empty() && options.where.empty();
-    verification.id = store.record(verification, whole, std::string{cutover::text(state->authority)}, signature);
-    return verification;
+    return verify_copies(context, session, *state, incremental, options, events);
 }
 
 namespace {

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
+#include <limits>
 #include <memory>
 #include <set>
 #include <thread>
@@ -10,6 +10,8 @@
 #include <fmt/format.h>
 
 #include "verify/board.hpp"
+#include "verify/pair_ranges.hpp"
+#include "verify/snapshot.hpp"
 
 namespace pgcarve::verify {
 
@@ -22,38 +24,14 @@ using sql::Sql;
 // work_mem bounds the hashes and sorts where the key's index is no help.
 constexpr char const* worker_settings = "SET jit = off; SET max_parallel_workers_per_gather = 0; SET work_mem = '32MB'";
 
-// The whole run's moment, exported as long as this lives.
-struct Moment {
-    pg::Session session;
-    pg::Transaction transaction;
-    std::string snapshot;
-    std::string time;
-    base::Lsn lsn{};
-
-    explicit Moment(pg::SessionSettings const& settings)
-        : session{settings}
-        , transaction{session, pg::Isolation::repeatable_read, pg::Access::read_only} {
-        auto const row = session.one(
-            Sql{"SELECT pg_export_snapshot() AS snapshot, to_char(clock_timestamp() AT TIME ZONE 'UTC',"
-                " 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') AS time, CASE WHEN pg_is_in_recovery()"
-                " THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END AS lsn"});
-        snapshot = row.text("snapshot");
-        time = row.text("time");
-        auto const position = base::Lsn::parse(row.text("lsn"));
-        if (!position)
-            base::bug("the server printed a position that is none: " + row.text("lsn"));
-        lsn = *position;
-    }
-};
-
 class Worker {
 public:
-    Worker(pg::SessionSettings const& settings, Board& board, Moment const& moment, CompareOptions const& options,
+    Worker(pg::SessionSettings const& settings, Board& board, Snapshot const& moment, CompareOptions const& options,
            std::vector<model::TablePair> const& pairs)
         : session_{settings}
         , board_{board}
         , pairs_{pairs}
-        , snapshot_{moment.snapshot}
+        , snapshot_{moment.id}
         , options_{options} {
         session_.run(worker_settings);
     }
@@ -74,12 +52,12 @@ private:
             pg::Transaction transaction{session_, pg::Isolation::repeatable_read, pg::Access::read_only};
             session_.run("SET TRANSACTION SNAPSHOT " + sql::literal(snapshot_));
             if (item.shape) {
-                auto result = compare_range(item);
+                auto result = compare_item(item);
                 transaction.abort();
                 board_.finished(item, std::move(result));
             } else {
                 auto shape = std::make_shared<PairShape const>(read_shape(session_, pair(item)));
-                auto ranges = cut(*shape);
+                auto ranges = cut_pair(session_, *shape, options_.rows_per_item, std::numeric_limits<double>::infinity(), options_.where);
                 transaction.abort();
                 board_.opened(item, std::move(shape), std::move(ranges));
             }
@@ -97,72 +75,13 @@ private:
 
     [[nodiscard]] model::TablePair const& pair(Item const& item) const { return pairs_[item.table]; }
 
-    // Ranges of about rows_per_item rows. A table whose rows lie in no order of its key would be read once for every
-    // range, so it is one range; so is a small one.
-    std::vector<Range> cut(PairShape const& shape) {
-        double const rows = std::max(shape.source_rows, shape.target_rows);
-        double const wanted = std::max(options_.rows_per_item, rows / 10'000);
-        bool const in_memory = shape.pages < 16'384; // 128 MB: cached pages cost little to visit in any order
-        if (rows <= wanted || shape.pages < 1 || (!shape.key_ordered && !in_memory))
-            return {Range{}};
-        // About five pages a range tell well enough where to cut.
-        double const percent = std::clamp(100.0 * 5.0 * (rows / wanted) / shape.pages, 0.001, 100.0);
-        double const step = std::max(1.0, wanted * percent / 100.0);
-        std::vector<Range> ranges;
-        Range range;
-        for (auto const row : session_.query(sample_bounds(shape, percent, step, options_.where))) {
-            Key bound;
-            for (std::size_t i = 0; i < shape.key.size(); ++i)
-                bound.push_back(row.text(static_cast<int>(i)));
-            range.up_to = bound;
-            ranges.push_back(range);
-            range = Range{std::move(bound), std::nullopt};
-        }
-        ranges.push_back(range);
-        return ranges;
-    }
-
-    ItemResult compare_range(Item const& item) {
-        auto const& shape = *item.shape;
+    ItemResult compare_item(Item const& item) {
         Scope scope;
         scope.range = item.range;
         scope.where = options_.where;
-        ItemResult result;
-        auto const counts = session_.one(count_differences(shape, scope));
-        result.rows = counts.integer("rows");
-        result.missing = counts.integer("missing");
-        result.extra = counts.integer("extra");
-        if (counts.integer("flagged") > 0)
-            result.different = session_.one(count_different(shape, scope)).integer("different");
-        if (!result.clean() && options_.max_samples > 0 && !board_.samples_full(item)) {
-            auto const rows = session_.query(list_differences(shape, scope, Kinds::all, options_.max_samples));
-            for (auto const& difference : read_differences(shape, rows)) {
-                result.samples.push_back(to_finding(shape, difference));
-                if (options_.show_values)
-                    add_values(shape, difference, result.samples.back());
-            }
-        }
-        if (auto const why = changed_since_snapshot(session_, {shape.source_oid, shape.target_oid}); !why.empty())
-            throw Incomparable{why};
-        return result;
-    }
-
-    void add_values(PairShape const& shape, Difference const& difference, model::Finding& finding) {
-        auto columns = difference.columns;
-        if (difference.kind != model::FindingKind::different) {
-            for (std::size_t i = 0; i < shape.columns.size(); ++i)
-                columns.push_back(i);
-        }
-        // A result has at most 1664 columns, two for each of ours.
-        for (std::size_t from = 0; from < columns.size(); from += 500) {
-            auto const end = std::min(columns.size(), from + 500);
-            std::vector<std::size_t> const part{columns.begin() + static_cast<std::ptrdiff_t>(from),
-                                                columns.begin() + static_cast<std::ptrdiff_t>(end)};
-            auto const row = session_.one(read_values(shape, difference.key, part));
-            for (std::size_t i = 0; i < part.size(); ++i)
-                finding.values.emplace_back(shape.columns[part[i]].name, row.maybe(static_cast<int>(2 * i)),
-                                            row.maybe(static_cast<int>(2 * i + 1)));
-        }
+        auto found = compare_range(session_, *item.shape, scope, board_.samples_full(item) ? 0 : options_.max_samples,
+                                   options_.show_values ? options_.max_samples : 0);
+        return {found.counts.rows, found.counts.missing, found.counts.extra, found.counts.different, std::move(found.samples)};
     }
 
     pg::Session session_;
@@ -277,7 +196,7 @@ Comparison compare_and_locate(pg::SessionSettings const& settings, std::string c
     std::optional<LoadWatch> load;
     if (options.max_active_sessions)
         load.emplace(settings, *options.max_active_sessions);
-    Moment moment{settings};
+    Snapshot const moment{settings};
     Board board{pairs, options.max_samples};
     std::vector<std::unique_ptr<Worker>> workers;
     for (std::size_t i = 0; i < count; ++i)
@@ -317,12 +236,6 @@ Comparison compare_and_locate(pg::SessionSettings const& settings, std::string c
     result.verification.seconds = supervisor.seconds();
     supervisor.report();
     return result;
-}
-
-model::Verification compare(pg::SessionSettings const& settings, std::string const& service,
-                            std::vector<model::TablePair> const& pairs, CompareOptions const& options,
-                            CompareEvents const& events) {
-    return compare_and_locate(settings, service, pairs, options, events).verification;
 }
 
 } // namespace pgcarve::verify

@@ -1,4 +1,5 @@
-// Compares pairs of tables of one database, row by row and exactly, inside one snapshot.
+// Compares pairs of tables of one database, row by row and exactly, inside one snapshot, and tells where they differ: for
+// repair, which looks at those places again. (For a verdict: run/schema_verification.hpp.)
 //
 // A coordinator exports a snapshot, the workers import it, so every table is seen at the
 // same moment and a clean verdict is a proof for it (`proven_lsn`, `proven_time`). Big tables are
@@ -40,7 +41,8 @@ struct CompareOptions {
     std::size_t max_samples = 20;           // a table
     bool show_values = false;
     double rows_per_item = 100'000;
-    // Across two databases: a verification that was broken off is taken up, but for what was compared longer ago.
+    base::Millis snapshot_limit{300'000}; // no snapshot is held for longer, but for the statement that runs then
+    // A verification that was broken off is taken up, but for what was compared longer ago.
     base::Millis resume_within{24LL * 3600 * 1000};
     bool fresh = false; // takes up and shares nothing
 };
@@ -63,11 +65,6 @@ struct CompareEvents {
     std::function<bool()> interrupted{};                    // true: cancel what runs, return what is known
 };
 
-// The verification has one entry a pair, in the order given. `mode` is "full".
-[[nodiscard]] model::Verification compare(pg::SessionSettings const& settings, std::string const& service,
-                                          std::vector<model::TablePair> const& pairs, CompareOptions const& options,
-                                          CompareEvents const& events);
-
 // Where the differences are, for repair: of one pair, the ranges that hold any, in no order.
 struct DirtyPair {
     std::size_t pair = 0; // index into the pairs compared
@@ -81,6 +78,7 @@ struct Comparison {
     bool interrupted = false;
 };
 
+// The verification has one entry a pair, in the order given. `mode` is "full".
 [[nodiscard]] Comparison compare_and_locate(pg::SessionSettings const& settings, std::string const& service,
                                             std::vector<model::TablePair> const& pairs, CompareOptions const& options,
                                             CompareEvents const& events);

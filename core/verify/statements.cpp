@@ -336,6 +336,29 @@ Sql sample_bounds(PairShape const& shape, double percent, double step, std::stri
         .add("::pg_catalog.int8 = 0 ORDER BY x.\"pgcarve row\"");
 }
 
+Sql next_pair_keys(PairShape const& shape, std::optional<Key> const& after, long long rows, long long step) {
+    Sql q{"SELECT x.\"pgcarve row\""};
+    for (auto const& key : shape.key) {
+        q.add(", ");
+        add_text(q, "x", name_of(shape, key));
+    }
+    q.add(" FROM (SELECT x.*, pg_catalog.row_number() OVER (ORDER BY ");
+    add_order(q, shape, "x");
+    q.add(") AS \"pgcarve row\" FROM (SELECT ");
+    for (std::size_t i = 0; i < shape.key.size(); ++i) {
+        if (i > 0)
+            q.add(", ");
+        add_column(q, "x", name_of(shape, shape.key[i]));
+    }
+    q.add(" FROM ").add(shape.source).add(" AS x");
+    Scope scope;
+    scope.range.after = after;
+    add_conditions(q, shape, scope);
+    q.add(" ORDER BY ");
+    add_order(q, shape, "x");
+    return q.add(" LIMIT ").number(rows).add(") AS x) AS x WHERE x.\"pgcarve row\" % ").number(step).add(" = 0 OR x.\"pgcarve row\" = ").number(rows).add(" ORDER BY 1");
+}
+
 Sql count_differences(PairShape const& shape, Scope const& scope) {
     Sql q{"SELECT pg_catalog.count(*) FILTER (WHERE "};
     add_column(q, "s", name_of(shape, shape.key.front()));

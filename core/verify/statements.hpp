@@ -41,6 +41,9 @@ struct Scope {
 // Bounds that cut the bigger side into pieces of about `rows_per_item`, in ascending order: the key as text.
 [[nodiscard]] sql::Sql sample_bounds(PairShape const& shape, double percent, double step, std::string const& where);
 
+// Of the source's next `rows` rows behind `after`: the key of every `step`-th and of the last, behind its number.
+[[nodiscard]] sql::Sql next_pair_keys(PairShape const& shape, std::optional<Key> const& after, long long rows, long long step);
+
 // One row: rows, missing, extra, flagged.
 [[nodiscard]] sql::Sql count_differences(PairShape const& shape, Scope const& scope);
 // One row: different. What remains of the flagged rows after the second opinion.

@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include "run/schema_verification.hpp"
 #include "support/server.hpp"
 #include "verify/compare.hpp"
 
@@ -41,7 +42,7 @@ protected:
 
     model::Verification compare(std::vector<model::TablePair> const& pairs, verify::CompareOptions const& options = {},
                                 std::string const& user = "postgres", verify::CompareEvents const& events = {}) {
-        return verify::compare(settings(user), "shop", pairs, options, events);
+        return run::verify_schema(settings(user), "shop", pairs, {.compare = options}, events).verification;
     }
 
     model::TableVerification compare_one(model::TablePair const& one, verify::CompareOptions const& options = {}) {

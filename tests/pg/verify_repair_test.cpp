@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include "run/schema_verification.hpp"
 #include "support/server.hpp"
 #include "verify/repair.hpp"
 
@@ -33,7 +34,7 @@ protected:
     }
 
     Verdict verdict(std::vector<model::TablePair> const& pairs) {
-        return verify::compare(settings(), "shop", pairs, {}, {}).verdict;
+        return run::verify_schema(settings(), "shop", pairs, {}, {}).verification.verdict;
     }
 
     long long count(std::string const& what) {
