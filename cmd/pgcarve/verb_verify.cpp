@@ -21,6 +21,7 @@ struct VerifyOptions {
     std::string where;
     std::optional<base::Millis> max_duration;
     std::optional<int> max_load;
+    std::optional<double> nice_ratio;
     int jobs = 0;
     bool show_values = false;
     base::Millis resume_within{std::chrono::hours{24}};
@@ -59,7 +60,9 @@ std::string line(std::string const& service, verify::CompareProgress const& p) {
     return fmt::format("verify {}: {} of {} tables, {} of about {:.0f} rows, {:.0f} rows/s{}{}", service, p.tables_done, p.tables,
                        p.rows_done, p.rows_estimated, p.rows_per_second,
                        p.differences > 0 ? fmt::format(", {} differences", p.differences) : "",
-                       p.holding ? ", waiting for load to go down" : "");
+                       p.holding   ? ", waiting for load to go down"
+                       : p.resting ? ", resting: other sessions are active"
+                                   : "");
 }
 
 base::Exit run_verify(VerifyOptions const& options, Context& context) {
@@ -75,6 +78,7 @@ base::Exit run_verify(VerifyOptions const& options, Context& context) {
         compare.workers = options.jobs;
         compare.max_duration = options.max_duration;
         compare.max_active_sessions = options.max_load;
+        compare.nice_ratio = options.nice_ratio.value_or(run.get().map.verify.nice_ratio);
         compare.show_values = options.show_values;
         compare.resume_within = options.resume_within;
         compare.fresh = options.fresh;
@@ -82,6 +86,7 @@ base::Exit run_verify(VerifyOptions const& options, Context& context) {
         verify::CompareEvents events;
         events.progress = [&](verify::CompareProgress const& p) { progress.update(line(service, p)); };
         events.interrupted = [&] { return context.interrupt.requested(); };
+        events.note = run.get().events.info;
         try {
             all.push_back(run::verify_service(run.get(), service, options.incremental, compare, events));
         } catch (base::Error const& e) {
@@ -150,6 +155,10 @@ void register_verify(Registry& registry) {
             "stop after this time; what was not compared makes the verdict incomplete")
         ->type_name("DURATION");
     verb.add_option("--max-load", options->max_load, "wait while more other sessions than this are active")->type_name("N")->check(CLI::Range(0, 1'000'000).description(""));
+    verb.add_option("--nice-ratio", options->nice_ratio,
+                    "while other sessions are active, rest R seconds for each second of reading; 0: never (default: [verify] nice_ratio, 3)")
+        ->type_name("R")
+        ->check(CLI::Range(0.0, 100.0).description(""));
     verb.add_option("--jobs,-j", options->jobs, "sessions that compare (default: 2 to 4, by this machine's cores)")->type_name("N")->check(CLI::Range(1, 64));
     verb.add_flag("--show-values", options->show_values, "show the values that differ, not only their columns");
     verb.add_flag("--fresh", options->fresh, "neither take up a verification that was broken off nor share one that runs");

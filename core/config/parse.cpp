@@ -147,6 +147,7 @@ private:
             section.finish();
         }
         read_throttle(top);
+        read_verify(top);
         read_hooks(top);
         (void)read_pooler(top);
         (void)read_sync_limits(top);
@@ -294,6 +295,16 @@ private:
         t.max_lock_waiters = section.count("max_lock_waiters", 0, most).value_or(t.max_lock_waiters);
         t.chunk_time = section.duration("chunk_time", some).value_or(t.chunk_time);
         t.nice = section.ratio("nice", 100.0).value_or(t.nice);
+        section.finish();
+    }
+
+    void read_verify(Section& top) {
+        auto const* const table = top.table("verify");
+        if (table == nullptr)
+            return;
+        Section section{collected_, *table, "verify"};
+        auto& verify = parsed_.map.verify;
+        verify.nice_ratio = section.ratio("nice_ratio", 100.0).value_or(verify.nice_ratio);
         section.finish();
     }
 

@@ -76,6 +76,7 @@ std::string_view home_of(std::string_view key) {
         {"max_lock_waiters", "[throttle]"},
         {"chunk_time", "[throttle]"},
         {"nice", "[throttle]"},
+        {"nice_ratio", "[verify]"},
         {"workers", "[sync]"},
         {"max_retained_wal", "[sync]"},
         {"on_wal_limit", "[sync]"},

@@ -86,6 +86,10 @@ struct Throttle {
     double nice = 0.0;               // sleep this share of the time that a chunk took
 };
 
+struct Verify {
+    double nice_ratio = 3.0; // for each second of reading while other sessions are active, seconds of rest
+};
+
 struct Hooks {
     std::optional<std::string> on_cutover;
     std::optional<std::string> on_rollback;
@@ -116,6 +120,7 @@ struct BoundaryMap {
     std::map<std::string, Service> services; // by name: output is in this order
     std::vector<TablePattern> reference;
     Throttle throttle;
+    Verify verify;
     Hooks hooks;
     LintSettings lint;
 

@@ -46,6 +46,7 @@ struct Verification {
     std::string oldest_time; // when the first of the rows was compared, where an earlier process did that; empty: none did
     std::optional<std::uint64_t> horizon{}; // of one database: transactions from this number on may not have been seen
     double seconds = 0;
+    double rested = 0; // of these, so as to leave the servers to others
     std::vector<TableVerification> tables;
 
     [[nodiscard]] std::int64_t rows() const;

@@ -105,6 +105,8 @@ std::string service_text(model::Verification const& run, Style style) {
         out += fmt::format("  as of {} ({})\n", printable(run.proven_time), run.proven_lsn.text());
     if (!run.oldest_time.empty())
         out += fmt::format("  taken up from a run that was broken off: rows that nobody wrote since were compared from {} on\n", printable(run.oldest_time));
+    if (run.rested > 0)
+        out += fmt::format("  rested for {} of that, since other sessions were active (--nice-ratio)\n", seconds(run.rested));
     out += tables_text(run, style);
     for (auto const& table : run.tables)
         out += samples_text(table);
@@ -171,6 +173,7 @@ std::string json(std::vector<model::Verification> const& services) {
         entry["proven_at"]["time"] = proven ? Json(run.proven_time) : Json(nullptr);
         entry["rows"] = run.rows();
         entry["seconds"] = rounded(run.seconds);
+        entry["rested"] = rounded(run.rested);
         entry["tables"] = Json::array();
         for (auto const& table : run.tables)
             entry["tables"].push_back(table_json(table));

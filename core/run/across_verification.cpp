@@ -22,7 +22,7 @@ public:
         : context_{context}, route_{route}, pairs_{pairs}, options_{options},
           first_{std::async(std::launch::async, [&] { return std::make_unique<Reader>(route, options, false); })}, source_{route.source("verify")},
           doubt_{context, route, mapping, pairs, options.moments, options.scan_dsn, source_}, tables_{pairs, options.compare, found},
-          watch_{route, source_, options.compare, events, tables_}, workers_{route, options, first_.get(), tables_, watch_},
+          watch_{route, source_, options, events, tables_}, workers_{route, options, first_.get(), tables_, watch_},
           hash_{verify::common_hash(workers_.first().source(), workers_.first().target())},
           keys_{options, pairs, hash_, doubt_, tables_, workers_, watch_, [this] { supervise(); }} {
         if (options.shared == nullptr) {
@@ -55,6 +55,7 @@ public:
             if (stopped() || over(moment, held))
                 break;
             wait_for_others();
+            rest();
             if (stopped())
                 break;
         }
@@ -84,6 +85,14 @@ private:
         if (!watch_.stopping())
             ranges_->alive();
         watch_.look();
+    }
+
+    // Without a snapshot.
+    void rest() {
+        while (!stopped() && watch_.pace().rest(std::chrono::steady_clock::now())) {
+            context_.interrupt.wait_for(base::Millis{50});
+            supervise();
+        }
     }
 
     // ---- what is to be done
@@ -215,7 +224,9 @@ private:
         }
         if (tables_.everything())
             keep_proven(held);
+        std::optional<verify::Pace::Reading> reading{watch_.pace()};
         bool const nothing_found = keys_.compare(moment, touched, doubts.rows);
+        reading.reset();
         if (nothing_found && !stopped())
             ranges_->raise({held.begin(), held.end()}, doubts.from, moment.at, std::nullopt);
         return held;
@@ -284,6 +295,7 @@ private:
         all.proven_lsn = lsn_;
         all.proven_time = time_;
         all.seconds = watch_.seconds();
+        all.rested = watch_.pace().rested().count();
         outcome.turns = std::move(turns_);
         outcome.interrupted = watch_.interrupted();
         outcome.everything = tables_.everything();

@@ -4,45 +4,49 @@
 
 #include <fmt/format.h>
 
+#include "verify/activity.hpp"
+
 namespace pgcarve::run {
 
 using base::Error;
-using sql::Sql;
 
-AcrossWatch::AcrossWatch(Route const& route, pg::Session& source, verify::CompareOptions const& options, verify::CompareEvents const& events,
-                         AcrossTables& tables)
-    : route_{&route}, source_{source}, options_{options}, events_{events}, tables_{tables} {
-    require_rights();
-}
+AcrossWatch::AcrossWatch(Route const& route, pg::Session& source, AcrossOptions const& options, verify::CompareEvents const& events, AcrossTables& tables)
+    : AcrossWatch{source, options.compare, events, tables, [&] {
+                      std::vector<pg::SessionSettings> others{route.target("verify")};
+                      if (!options.scan_dsn.empty())
+                          others.push_back({.dsn = options.scan_dsn, .purpose = "verify"});
+                      return others;
+                  }} {}
 
 AcrossWatch::AcrossWatch(pg::Session& session, verify::CompareOptions const& options, verify::CompareEvents const& events, AcrossTables& tables)
-    : source_{session}, options_{options}, events_{events}, tables_{tables} {
-    require_rights();
-}
+    : AcrossWatch{session, options, events, tables, [] { return std::vector<pg::SessionSettings>{}; }} {}
 
-void AcrossWatch::require_rights() {
-    if (!options_.max_active_sessions)
+AcrossWatch::AcrossWatch(pg::Session& source, verify::CompareOptions const& options, verify::CompareEvents const& events, AcrossTables& tables,
+                         std::function<std::vector<pg::SessionSettings>()> const& others)
+    : source_{source}, options_{options}, events_{events}, tables_{tables}, pace_{options.nice_ratio, Clock::now()} {
+    if (!options_.max_active_sessions && pace_.never())
         return;
-    for (auto* const session : sessions()) {
-        // Without this right pg_stat_activity shows other roles' sessions without their state.
-        if (!session->one(Sql{"SELECT pg_has_role('pg_read_all_stats', 'USAGE') AS yes"}).boolean("yes"))
+    watching_ = true;
+    auto const more = others();
+    if (!more.empty())
+        target_.emplace(more.front());
+    if (more.size() > 1)
+        scanned_.emplace(more.back());
+    for (auto* const session : {&source_, target_ ? &*target_ : nullptr}) {
+        if (session == nullptr || verify::sees_activity(*session))
+            continue;
+        if (options_.max_active_sessions)
             throw Error{base::Exit::usage, "load-unknown", fmt::format("this role cannot see how many sessions are active ({})", session->describe()),
                         "GRANT pg_read_all_stats TO it, or leave out the limit on the load"};
+        if (events_.note)
+            events_.note(verify::unseen_note(*session));
     }
-}
-
-std::vector<pg::Session*> AcrossWatch::sessions() {
-    if (route_ == nullptr)
-        return {&source_};
-    if (!target_)
-        target_.emplace(route_->target("verify"));
-    return {&source_, &*target_};
+    look_at_servers();
 }
 
 void AcrossWatch::look() {
     report();
-    if (options_.max_active_sessions)
-        holding_ = busy() > *options_.max_active_sessions;
+    look_at_servers();
     if (events_.interrupted && events_.interrupted()) {
         interrupted_ = true;
         stop("interrupted");
@@ -59,15 +63,18 @@ void AcrossWatch::stop(std::string why) {
 
 double AcrossWatch::seconds() const { return std::chrono::duration<double>(Clock::now() - begin_).count(); }
 
-// Active sessions of others on the busier of the two servers.
-long long AcrossWatch::busy() {
-    long long most = 0;
-    for (auto* const session : sessions()) {
-        auto const row = session->one(Sql{"SELECT count(*) AS n FROM pg_stat_activity WHERE state = 'active' AND backend_type = 'client backend'"
-                                          " AND pid <> pg_backend_pid() AND application_name NOT LIKE 'pgcarve %'"});
-        most = std::max(most, row.integer("n"));
-    }
-    return most;
+void AcrossWatch::look_at_servers() {
+    constexpr std::chrono::milliseconds often_enough{50};
+    if (!watching_ || Clock::now() - looked_ < often_enough)
+        return;
+    auto const here = verify::read_activity(source_);
+    auto const there = target_ ? verify::read_activity(*target_) : here;
+    if (options_.max_active_sessions)
+        holding_ = std::max(here.active, there.active) > *options_.max_active_sessions;
+    // The source itself hardly notices that a standby is read.
+    auto const scanned = scanned_ ? verify::read_activity(*scanned_) : here;
+    looked_ = Clock::now();
+    pace_.sample(there.active + there.unseen + scanned.active + scanned.unseen > 0, looked_);
 }
 
 void AcrossWatch::report() {
@@ -75,6 +82,7 @@ void AcrossWatch::report() {
         return;
     auto now = tables_.progress();
     now.holding = holding_;
+    now.resting = pace_.resting();
     now.rows_per_second = static_cast<double>(now.rows_done) / std::max(0.001, seconds());
     events_.progress(now);
 }

@@ -1,24 +1,25 @@
 // How a comparison across two databases goes on: tells its progress, asks how busy the servers are, and ends it when it is
 // interrupted or its time is over.
 //
-// Threads: look(), stop() and why() on the calling one; stopping(), holding() and abandon() from any.
+// Threads: look(), stop() and why() on the calling one; stopping(), holding(), abandon() and pace() from any.
 #pragma once
 
 #include <atomic>
 #include <chrono>
+#include <functional>
 #include <optional>
 #include <string>
 
 #include "run/across_tables.hpp"
 #include "verify/compare.hpp"
+#include "verify/pace.hpp"
 
 namespace pgcarve::run {
 
 class AcrossWatch {
 public:
     // `source`: a session of the calling thread. Throws "load-unknown" (exit 2) when the load is limited and cannot be seen.
-    AcrossWatch(Route const& route, pg::Session& source, verify::CompareOptions const& options, verify::CompareEvents const& events,
-                AcrossTables& tables);
+    AcrossWatch(Route const& route, pg::Session& source, AcrossOptions const& options, verify::CompareEvents const& events, AcrossTables& tables);
     // Within one database.
     AcrossWatch(pg::Session& session, verify::CompareOptions const& options, verify::CompareEvents const& events, AcrossTables& tables);
 
@@ -28,6 +29,7 @@ public:
 
     [[nodiscard]] bool stopping() const noexcept { return stopping_; }
     [[nodiscard]] bool holding() const noexcept { return holding_; } // the servers are busy: begin nothing
+    [[nodiscard]] verify::Pace& pace() noexcept { return pace_; }
     [[nodiscard]] std::string const& why() const noexcept { return why_; } // it was stopped; empty while it was not
     [[nodiscard]] bool interrupted() const noexcept { return interrupted_; }
     [[nodiscard]] double seconds() const;
@@ -36,17 +38,21 @@ private:
     using Clock = std::chrono::steady_clock;
 
     void report();
-    [[nodiscard]] long long busy();
-    void require_rights();
-    [[nodiscard]] std::vector<pg::Session*> sessions();
+    AcrossWatch(pg::Session& source, verify::CompareOptions const& options, verify::CompareEvents const& events, AcrossTables& tables,
+                std::function<std::vector<pg::SessionSettings>()> const& others);
+    void look_at_servers();
 
-    Route const* route_ = nullptr;
+    // Where activity is looked at: sessions of its own, since readers are at work in other threads.
     pg::Session& source_;
-    std::optional<pg::Session> target_; // its own: readers are at work in other threads
+    std::optional<pg::Session> target_;
+    std::optional<pg::Session> scanned_; // a standby that is read in place of the source
     verify::CompareOptions const& options_;
     verify::CompareEvents const& events_;
     AcrossTables& tables_;
+    verify::Pace pace_;
     Clock::time_point begin_ = Clock::now();
+    Clock::time_point looked_{};
+    bool watching_ = false;
     std::atomic<bool> stopping_{false};
     std::atomic<bool> holding_{false};
     std::string why_;

@@ -8,7 +8,28 @@
 
 namespace pgcarve::run {
 
-using Clock = std::chrono::steady_clock;
+namespace {
+
+constexpr std::chrono::milliseconds nap{20};
+// While others are active: how long is read at a time, and a snapshot lives. What they write meanwhile is looked at again.
+constexpr std::chrono::duration<double> piece_time{0.25};
+constexpr base::Millis sparing_limit{60'000};
+
+// So many buckets of a unit, from `first` on.
+Unit part_of(Unit const& unit, std::size_t first, std::size_t buckets) {
+    auto part = unit;
+    auto const begin = unit.bounds.begin() + static_cast<std::ptrdiff_t>(first);
+    part.bounds = {begin, begin + static_cast<std::ptrdiff_t>(std::min(buckets, unit.bounds.size() - first))};
+    if (first > 0)
+        part.scope.range.after = unit.bounds[first - 1];
+    if (first + buckets <= unit.bounds.size()) { // its last bound is its end
+        part.scope.range.up_to = part.bounds.back();
+        part.bounds.pop_back();
+    }
+    return part;
+}
+
+} // namespace
 
 AcrossWorkers::AcrossWorkers(Route const& route, AcrossOptions const& options, std::unique_ptr<Reader> first, AcrossTables& tables, AcrossWatch& watch)
     : route_{route}, options_{options}, tables_{tables}, watch_{watch} {
@@ -23,23 +44,52 @@ Reader& AcrossWorkers::primary() {
     return *primary_;
 }
 
+bool AcrossWorkers::old() const {
+    auto const limit = watch_.pace().sparing() ? std::min(options_.snapshot_limit, sparing_limit) : options_.snapshot_limit;
+    return Clock::now() - begun_ >= limit;
+}
+
+std::size_t AcrossWorkers::next_buckets(Unit const& unit, std::size_t first, Clock::duration spent) const {
+    auto const all = unit.bounds.size() + 1;
+    if (!watch_.pace().sparing())
+        return all - first;
+    auto const some = first == 0 ? all / 8 : static_cast<std::size_t>(static_cast<double>(first) * (piece_time / std::max(spent, Clock::duration{1})));
+    return std::clamp<std::size_t>(some, 1, all - first);
+}
+
+void AcrossWorkers::rest() const {
+    while (!watch_.stopping() && !old() && watch_.pace().rest(Clock::now()))
+        std::this_thread::sleep_for(nap);
+}
+
 void AcrossWorkers::run_unit(Reader& reader, Moment const& moment, Doubts const& doubts, Ranges& ranges, Unit const& unit, std::set<int>& held) {
     auto& table = tables_[unit.table];
     Proof proof{doubts.from, moment.at, {}, {}, {}};
-    bool const done = guarded(unit.table, [&] {
-        reader.at(moment, [&](verify::TwoSessions const& sessions) {
-            auto scope = unit.scope;
-            scope.where = options_.compare.where;
-            scope.without = &table.doubted;
-            proof.counts = verify::compare_scope(sessions, *table.shape, scope, unit.bounds, [&](verify::Difference const& difference) {
-                if (auto finding = tables_.found(sessions, unit.table, difference, proof.found.size()))
-                    proof.found.push_back(std::move(*finding));
+    Clock::duration spent{0};
+    for (std::size_t first = 0; first <= unit.bounds.size();) {
+        // Outside of a transaction: nobody waits for its locks meanwhile.
+        if (first > 0)
+            rest();
+        auto const part = part_of(unit, first, next_buckets(unit, first, spent));
+        first += part.bounds.size() + 1;
+        auto const begin = Clock::now();
+        bool const done = !watch_.stopping() && guarded(unit.table, [&] {
+            verify::Pace::Reading const reading{watch_.pace()};
+            reader.at(moment, [&](verify::TwoSessions const& sessions) {
+                auto scope = part.scope;
+                scope.where = options_.compare.where;
+                scope.without = &table.doubted;
+                proof.counts.add(verify::compare_scope(sessions, *table.shape, scope, part.bounds, [&](verify::Difference const& difference) {
+                    if (auto finding = tables_.found(sessions, unit.table, difference, proof.found.size()))
+                        proof.found.push_back(std::move(*finding));
+                }));
+                verify::check_unchanged(sessions, *table.shape);
             });
-            verify::check_unchanged(sessions, *table.shape);
         });
-    });
-    if (!done)
-        return ranges.let_go(unit);
+        if (!done)
+            return ranges.let_go(unit);
+        spent += Clock::now() - begin;
+    }
     bool const counts = ranges.prove(unit, proof);
     tables_.progress(unit.table, proof.counts);
     std::lock_guard const lock{mutex_};
@@ -49,12 +99,13 @@ void AcrossWorkers::run_unit(Reader& reader, Moment const& moment, Doubts const&
 }
 
 void AcrossWorkers::work(Moment const& moment, Doubts const& doubts, Ranges& ranges, std::set<int>& held, std::function<void()> const& supervise) {
-    auto const old = Clock::now() + options_.snapshot_limit;
+    begun_ = Clock::now();
     std::atomic<std::size_t> begun = 0;
     together(
         [&]() -> Job {
+            rest();
             // At least one unit a snapshot, so that it goes on however short its life is.
-            if (begun++ >= threads() && Clock::now() >= old)
+            if (watch_.stopping() || (begun++ >= threads() && old()))
                 return {};
             auto unit = ranges.take(tables_.failed());
             if (!unit)
@@ -89,7 +140,7 @@ void AcrossWorkers::together(std::function<Job()> const& next, std::function<voi
         Reader* own = nullptr;
         while (!watch_.stopping()) {
             if (watch_.holding()) {
-                std::this_thread::sleep_for(std::chrono::milliseconds{20});
+                std::this_thread::sleep_for(nap);
                 continue;
             }
             auto const job = next();
@@ -98,8 +149,6 @@ void AcrossWorkers::together(std::function<Job()> const& next, std::function<voi
             if (own == nullptr)
                 own = &reader();
             job(*own);
-            if (options_.compare.pause.count() > 0)
-                std::this_thread::sleep_for(options_.compare.pause);
         }
     };
     for (std::size_t i = 0; i < count; ++i) {

@@ -1,6 +1,7 @@
 // Those who compare: pairs of sessions, and the threads that take one piece after another with them.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -27,7 +28,7 @@ public:
     // Where rows in doubt are settled: what a standby says of them comes later.
     [[nodiscard]] Reader& primary();
 
-    // Pieces until none is left, or the snapshots are old. Adds to `held` those that are proven now. `supervise` is called
+    // Pieces until none is left, or the snapshots are old: while others are active, that is sooner. Adds to `held` those that are proven now. `supervise` is called
     // now and then on the calling thread. Throws what a worker broke on.
     void work(Moment const& moment, Doubts const& doubts, Ranges& ranges, std::set<int>& held, std::function<void()> const& supervise);
 
@@ -52,8 +53,14 @@ public:
     }
 
 private:
+    using Clock = std::chrono::steady_clock;
+
     [[nodiscard]] std::size_t threads() const;
     void run_unit(Reader& reader, Moment const& moment, Doubts const& doubts, Ranges& ranges, Unit const& unit, std::set<int>& held);
+    // Of its buckets, as many from `first` on as are to be compared before the next rest.
+    [[nodiscard]] std::size_t next_buckets(Unit const& unit, std::size_t first, Clock::duration spent) const;
+    void rest() const; // as long as Pace says, the snapshots live and nothing ends the work
+    [[nodiscard]] bool old() const; // the snapshots
 
     Route const& route_;
     AcrossOptions const& options_;
@@ -62,6 +69,7 @@ private:
     std::vector<std::unique_ptr<Reader>> readers_;
     std::unique_ptr<Reader> primary_;
     std::mutex mutex_;
+    Clock::time_point begun_{}; // the moment's work
 };
 
 } // namespace pgcarve::run

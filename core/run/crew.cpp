@@ -15,8 +15,8 @@ namespace {
 constexpr std::chrono::milliseconds nap{20};
 }
 
-Crew::Crew(pg::SessionSettings settings, std::size_t count, base::Millis longest, AcrossTables& tables, AcrossWatch& watch)
-    : settings_{std::move(settings)}, longest_{longest}, tables_{tables}, watch_{watch}, sessions_(count) {
+Crew::Crew(pg::SessionSettings settings, std::size_t count, base::Millis limit, base::Millis longest, AcrossTables& tables, AcrossWatch& watch)
+    : settings_{std::move(settings)}, limit_{limit}, longest_{longest}, tables_{tables}, watch_{watch}, sessions_(count) {
     settings_.statement_timeout = longest;
 }
 
@@ -24,6 +24,7 @@ void Crew::perform(pg::Session& session, std::string const& snapshot, Task const
     try {
         pg::Transaction transaction{session, pg::Isolation::repeatable_read, pg::Access::read_only};
         session.run("SET TRANSACTION SNAPSHOT " + sql::literal(snapshot));
+        verify::Pace::Reading const reading{watch_.pace()};
         task.work(session);
         transaction.abort();
         return;
@@ -40,9 +41,17 @@ void Crew::perform(pg::Session& session, std::string const& snapshot, Task const
         task.failed();
 }
 
-void Crew::work(std::unique_ptr<pg::Session>& own, std::string const& snapshot, Next const& next) {
+// For the server to be less busy.
+bool Crew::wait(verify::Snapshot const& moment) {
+    if (watch_.holding())
+        return true;
+    auto const now = std::chrono::steady_clock::now();
+    return now - moment.taken < limit_ && watch_.pace().rest(now);
+}
+
+void Crew::work(std::unique_ptr<pg::Session>& own, verify::Snapshot const& moment, Next const& next) {
     while (!watch_.stopping()) {
-        if (watch_.holding()) {
+        if (wait(moment)) {
             std::this_thread::sleep_for(nap);
             continue;
         }
@@ -58,7 +67,7 @@ void Crew::work(std::unique_ptr<pg::Session>& own, std::string const& snapshot, 
             std::lock_guard const lock{mutex_};
             own = std::move(made);
         }
-        perform(*own, snapshot, *task);
+        perform(*own, moment.id, *task);
     }
 }
 
@@ -70,7 +79,7 @@ void Crew::run(verify::Snapshot const& moment, Next const& next, std::function<v
     for (auto& session : sessions_) {
         threads.emplace_back([&] {
             try {
-                work(session, moment.id, next);
+                work(session, moment, next);
             } catch (...) {
                 std::lock_guard const lock{mutex_};
                 crash = std::current_exception();

@@ -26,17 +26,19 @@ public:
     // From any thread; nullopt: there are no more.
     using Next = std::function<std::optional<Task>()>;
 
-    // `longest`: of one statement.
-    Crew(pg::SessionSettings settings, std::size_t count, base::Millis longest, AcrossTables& tables, AcrossWatch& watch);
+    // `limit`: of a moment's life: until then it rests where the server is busy. `longest`: of one statement.
+    Crew(pg::SessionSettings settings, std::size_t count, base::Millis limit, base::Millis longest, AcrossTables& tables, AcrossWatch& watch);
 
     // `supervise` is called now and then on the calling thread.
     void run(verify::Snapshot const& moment, Next const& next, std::function<void()> const& supervise);
 
 private:
-    void work(std::unique_ptr<pg::Session>& own, std::string const& snapshot, Next const& next);
+    void work(std::unique_ptr<pg::Session>& own, verify::Snapshot const& moment, Next const& next);
+    [[nodiscard]] bool wait(verify::Snapshot const& moment);
     void perform(pg::Session& session, std::string const& snapshot, Task const& task);
 
     pg::SessionSettings settings_;
+    base::Millis limit_;
     base::Millis longest_;
     AcrossTables& tables_;
     AcrossWatch& watch_;

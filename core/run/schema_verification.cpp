@@ -40,7 +40,8 @@ public:
         std::function<void(std::string const&)> const& info)
         : settings_{settings}, pairs_{pairs}, options_{options}, info_{info}, events_{events}, own_session_{settings}, tables_{pairs, options.compare, nobody_},
           watch_{own_session_, options.compare, events, tables_},
-          crew_{settings, workers(options.compare.workers), options.compare.snapshot_limit + statement_grace, tables_, watch_}, shapes_(pairs.size()),
+          crew_{settings, workers(options.compare.workers), options.compare.snapshot_limit,
+                options.compare.snapshot_limit + statement_grace, tables_, watch_}, shapes_(pairs.size()),
           samples_(pairs.size()) {
         if (options.since)
             tables_.only_some();
@@ -59,6 +60,10 @@ public:
     SchemaOutcome go() {
         bool taken_up = false;
         for (bool first = true;; first = false) {
+            if (!first)
+                rest();
+            if (stopped())
+                break;
             Snapshot const moment{settings_};
             lsn_ = moment.lsn;
             time_ = moment.time;
@@ -90,6 +95,13 @@ public:
 private:
     [[nodiscard]] bool stopped() const { return watch_.stopping(); }
     [[nodiscard]] bool old(Snapshot const& moment) const { return Clock::now() - moment.taken >= options_.compare.snapshot_limit; }
+    // Without a snapshot.
+    void rest() {
+        while (!stopped() && watch_.pace().rest(Clock::now())) {
+            std::this_thread::sleep_for(std::chrono::milliseconds{50});
+            supervise();
+        }
+    }
     void supervise() {
         if (!watch_.stopping())
             ranges_->alive();
@@ -421,6 +433,7 @@ private:
         all.proven_time = time_;
         all.horizon = horizon_;
         all.seconds = watch_.seconds();
+        all.rested = watch_.pace().rested().count();
         outcome.turns = std::move(turns_);
         watch_.look(); // the last progress
         return outcome;

@@ -18,7 +18,7 @@ Board::Board(std::vector<model::TablePair> const& pairs, std::size_t max_samples
 std::optional<Item> Board::take() {
     std::unique_lock lock{mutex_};
     while (true) {
-        changed_.wait(lock, [&] { return over() || (!holding_ && !queue_.empty()); });
+        changed_.wait(lock, [&] { return over() || !queue_.empty(); });
         if (over())
             return std::nullopt;
         auto item = std::move(queue_.front());
@@ -106,12 +106,6 @@ bool Board::stopped() const {
     return stopped_;
 }
 
-void Board::hold(bool on) {
-    std::lock_guard const lock{mutex_};
-    holding_ = on;
-    changed_.notify_all();
-}
-
 bool Board::wait(base::Millis limit) {
     std::unique_lock lock{mutex_};
     return changed_.wait_for(lock, limit, [&] { return over(); });
@@ -126,7 +120,6 @@ CompareProgress Board::progress() const {
     std::lock_guard const lock{mutex_};
     CompareProgress now;
     now.tables = tables_.size();
-    now.holding = holding_;
     for (auto const& table : tables_) {
         auto const& found = table.verification;
         now.tables_done += table.failed || table.complete() ? 1U : 0U;

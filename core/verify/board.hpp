@@ -51,7 +51,6 @@ public:
     void crash(std::exception_ptr error); // while working on an item: ends the work; result() rethrows
     [[nodiscard]] bool stopped() const;
 
-    void hold(bool on); // no new items while on
     // True when nothing is left to do; returns after `limit` at the latest.
     bool wait(base::Millis limit);
     // True when no worker has an item; returns after `limit` at the latest.
@@ -80,7 +79,6 @@ private:
     std::size_t max_samples_;
     std::size_t working_ = 0;
     bool stopped_ = false;
-    bool holding_ = false;
     std::string stop_reason_;
     std::exception_ptr crash_;
 };

@@ -39,8 +39,6 @@ public:
     void run() {
         while (auto const item = board_.take()) {
             work(*item);
-            if (options_.pause.count() > 0)
-                board_.wait(options_.pause);
         }
     }
 
@@ -91,29 +89,6 @@ private:
     CompareOptions const& options_;
 };
 
-// Tells whether more other sessions are active than allowed.
-class LoadWatch {
-public:
-    LoadWatch(pg::SessionSettings const& settings, int limit) : session_{settings}, limit_{limit} {
-        // Without this right pg_stat_activity shows other roles' sessions without their state.
-        if (!session_.one(Sql{"SELECT pg_has_role('pg_read_all_stats', 'USAGE') AS yes"}).boolean("yes"))
-            throw base::Error{base::Exit::usage, "load-unknown",
-                              "this role cannot see how many sessions are active",
-                              "GRANT pg_read_all_stats TO it, or leave out the limit on the load"};
-    }
-
-    bool too_busy() {
-        auto const row = session_.one(Sql{"SELECT count(*) AS n FROM pg_stat_activity WHERE state = 'active'"
-                                          " AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
-                                          " AND application_name NOT LIKE 'pgcarve %'"});
-        return row.integer("n") > limit_;
-    }
-
-private:
-    pg::Session session_;
-    int limit_;
-};
-
 bool names_pair(std::string const& name, model::TablePair const& pair) {
     auto const is = [&](sql::QName const& table) {
         return name == table.display() || name == table.schema + "." + table.name;
@@ -121,20 +96,17 @@ bool names_pair(std::string const& name, model::TablePair const& pair) {
     return name == pair.source.name || is(pair.source) || is(pair.target);
 }
 
-// Looks after running workers from the calling thread: progress, load, limits, interrupts.
+// Looks after running workers from the calling thread: progress, limits, interrupts.
 class Supervisor {
 public:
-    Supervisor(Board& board, CompareOptions const& options, CompareEvents const& events, LoadWatch* load)
+    Supervisor(Board& board, CompareOptions const& options, CompareEvents const& events)
         : board_{board}
         , options_{options}
-        , events_{events}
-        , load_{load} {}
+        , events_{events} {}
 
     void watch() {
         while (!board_.wait(base::Millis{100})) {
             report();
-            if (load_ != nullptr)
-                board_.hold(load_->too_busy());
             if (events_.interrupted && events_.interrupted()) {
                 interrupted_ = true;
                 board_.stop("interrupted");
@@ -160,7 +132,6 @@ private:
     Board& board_;
     CompareOptions const& options_;
     CompareEvents const& events_;
-    LoadWatch* load_;
     Clock::time_point begin_ = Clock::now();
     bool interrupted_ = false;
 };
@@ -193,17 +164,12 @@ Comparison compare_and_locate(pg::SessionSettings const& settings, std::string c
     auto const cores = static_cast<int>(std::thread::hardware_concurrency());
     auto const count = static_cast<std::size_t>(options.workers > 0 ? options.workers : std::clamp(cores, 2, 4));
 
-    std::optional<LoadWatch> load;
-    if (options.max_active_sessions)
-        load.emplace(settings, *options.max_active_sessions);
     Snapshot const moment{settings};
     Board board{pairs, options.max_samples};
     std::vector<std::unique_ptr<Worker>> workers;
     for (std::size_t i = 0; i < count; ++i)
         workers.push_back(std::make_unique<Worker>(settings, board, moment, options, pairs));
-    if (load)
-        board.hold(load->too_busy());
-    Supervisor supervisor{board, options, events, load ? &*load : nullptr};
+    Supervisor supervisor{board, options, events};
     {
         std::vector<std::jthread> threads;
         // Whatever happens here, the threads must come to an end before they are joined. A cancellation that

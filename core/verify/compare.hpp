@@ -13,8 +13,7 @@
 // the others go on. What equality means: statements.hpp. `where` restricts both sides by
 // each side's own values: a row whose condition holds on one side only counts as missing or extra.
 //
-// Errors: base::Error "unreachable", "server-lost"; "unknown-table" (exit 2); "load-unknown" (exit 2) when
-// `max_active_sessions` is set and the role may not see other sessions' state.
+// Errors: base::Error "unreachable", "server-lost"; "unknown-table" (exit 2).
 // Threads: workers are threads of its own; events are called on the calling thread.
 #pragma once
 
@@ -37,7 +36,7 @@ struct CompareOptions {
     int workers = 0; // sessions that compare; 0: 2 to 4 by the cores of this machine
     std::optional<base::Millis> max_duration;
     std::optional<int> max_active_sessions; // workers wait while more other sessions are active
-    base::Millis pause{0};                  // after every range, for each worker
+    double nice_ratio = 0; // for each second of reading while other sessions are active, seconds of rest; 0: none (pace.hpp)
     std::size_t max_samples = 20;           // a table
     bool show_values = false;
     double rows_per_item = 100'000;
@@ -58,11 +57,13 @@ struct CompareProgress {
     double rows_per_second = 0;
     std::int64_t differences = 0;
     bool holding = false; // for max_active_sessions
+    bool resting = false; // for nice_ratio
 };
 
 struct CompareEvents {
     std::function<void(CompareProgress const&)> progress{}; // a few times a second, and at the end
     std::function<bool()> interrupted{};                    // true: cancel what runs, return what is known
+    std::function<void(std::string const&)> note{};         // what is worth knowing, once
 };
 
 // Where the differences are, for repair: of one pair, the ranges that hold any, in no order.

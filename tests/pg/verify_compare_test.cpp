@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "run/schema_verification.hpp"
+#include "support/busy.hpp"
 #include "support/server.hpp"
 #include "verify/compare.hpp"
 
@@ -195,6 +196,40 @@ TEST_F(Compare, NeedsNothingButSelectAndNeverTrustsFilteredRows) {
         EXPECT_EQ(e.code(), "load-unknown");
         EXPECT_EQ(e.exit(), base::Exit::usage);
     }
+}
+
+TEST_F(Compare, RestsWhileOthersAreActiveAndOnlyThen) {
+    auto const a = make("a", 1000);
+    verify::CompareOptions const options{.workers = 2, .nice_ratio = 2, .rows_per_item = 10};
+    std::vector<std::string> notes;
+    verify::CompareEvents const events{.note = [&](std::string const& note) { notes.push_back(note); }};
+    EXPECT_EQ(compare({a}, options, "postgres", events).rested, 0);
+    session_->run("DO $$ BEGIN CREATE ROLE reader LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$;"
+                  "GRANT USAGE ON SCHEMA shop, public TO reader; GRANT SELECT ON public.a, shop.a TO reader");
+    {
+        test::Busy const busy{server_, database_};
+        bool resting = false;
+        auto watched = events;
+        watched.progress = [&](verify::CompareProgress const& progress) { resting = resting || progress.resting; };
+        auto const result = compare({a}, options, "postgres", watched);
+        EXPECT_EQ(result.verdict, Verdict::clean);
+        EXPECT_GT(result.rested, 0);
+        EXPECT_TRUE(resting);
+        EXPECT_EQ(compare({a}, {.workers = 2, .rows_per_item = 10}).rested, 0);
+        EXPECT_TRUE(notes.empty());
+        // Asked to stop while it rests, it does not wait for the end of that.
+        auto long_rest = options;
+        long_rest.nice_ratio = 1e6;
+        bool stop = false;
+        auto const stopped = compare({a}, long_rest, "postgres", {.progress = [&](auto const& progress) { stop = stop || progress.resting; }, .interrupted = [&] { return stop; }});
+        EXPECT_EQ(stopped.verdict, Verdict::incomplete);
+    }
+    // What a session does that may not be seen is unknown: it counts as active, and this is said once.
+    auto other = server_.connect(database_);
+    other.run("SET application_name = 'shop'");
+    EXPECT_GT(compare({a}, options, "reader", events).rested, 0);
+    ASSERT_EQ(notes.size(), 1U);
+    EXPECT_NE(notes[0].find("GRANT pg_read_all_stats"), std::string::npos) << notes[0];
 }
 
 TEST_F(Compare, RestrictsTablesAndRows) {

@@ -14,6 +14,7 @@
 #include "run/across_repair.hpp"
 #include "run/across_verification.hpp"
 #include "run/fence_check.hpp"
+#include "support/busy.hpp"
 
 namespace {
 
@@ -176,6 +177,42 @@ TEST_F(Live, UnderWritesNothingButRealDifferencesIsReported) {
         stop_writers();
     }
     EXPECT_GT(written, 100);
+}
+
+// However often it rests, and however short its snapshots are, it comes to an end, and proves what it would otherwise.
+TEST_F(Live, RestsWhileOthersAreActiveOnEitherServerAndOnlyThen) {
+    Applier const applier{*pair, *mapping};
+    options.compare.nice_ratio = 1;
+    options.bucket_rows = 50;
+    EXPECT_EQ(verify().verification.rested, 0);
+    write(2);
+    {
+        test::Busy const busy{source_server(), pair->source_database};
+        auto const outcome = verify();
+        expect_clean(outcome);
+        EXPECT_GT(outcome.verification.rested, 0);
+        options.snapshot_limit = base::Millis{1};
+        options.unit_rows = 100'000;
+        expect_clean(verify());
+        options.unit_rows = 500;
+        options.snapshot_limit = base::Millis{300'000};
+    }
+    plant();
+    {
+        test::Busy const busy{target_server(), pair->target_database};
+        auto const outcome = verify();
+        expect_planted(outcome);
+        EXPECT_GT(outcome.verification.rested, 0);
+        options.compare.nice_ratio = 0;
+        EXPECT_EQ(verify().verification.rested, 0);
+        // Asked to stop while it rests, it does not wait for the end of that.
+        options.compare.nice_ratio = 1e6;
+        bool stop = false;
+        auto const stopped = run::verify_across(context, route, *mapping, route.tables, options,
+                                                {.progress = [&](auto const& progress) { stop = stop || progress.resting; }, .interrupted = [&] { return stop; }});
+        EXPECT_TRUE(stopped.interrupted);
+    }
+    stop_writers();
 }
 
 TEST_F(Live, WithoutASyncVerifyReadsTheStreamItself) {

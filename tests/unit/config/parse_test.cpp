@@ -78,6 +78,8 @@ max_active_sessions = 40
 max_lock_waiters = 2
 chunk_time = "50ms"
 nice = 1
+[verify]
+nice_ratio = 1.5
 [hooks]
 on_cutover = "true"
 on_rollback = "false"
@@ -124,6 +126,7 @@ on_rollback = "false"
     EXPECT_EQ(map.throttle.max_lock_waiters, 2);
     EXPECT_EQ(map.throttle.chunk_time, 50ms);
     EXPECT_EQ(map.throttle.nice, 1.0);
+    EXPECT_EQ(map.verify.nice_ratio, 1.5);
     EXPECT_EQ(map.hooks.on_cutover, "true");
     EXPECT_EQ(map.hooks.on_rollback, "false");
 }

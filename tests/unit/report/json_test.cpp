@@ -72,6 +72,7 @@ TEST(Json, Verify) {
                             {"proven_at", "o"},
                             {"rows", "i"},
                             {"seconds", "n"},
+                            {"rested", "n"},
                             {"tables", "a"}});
     EXPECT_EQ(service.at("verdict"), "different");
     EXPECT_EQ(service.at("mode"), "full");
