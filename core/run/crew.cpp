@@ -95,16 +95,16 @@ void Crew::run(verify::Snapshot const& moment, Next const& next, std::function<v
         if (running == 0)
             break;
         lock.unlock();
+        std::exception_ptr broken;
         try {
             supervise();
         } catch (...) {
+            broken = std::current_exception();
             watch_.abandon();
-            lock.lock();
-            if (!crash)
-                crash = std::current_exception();
-            continue;
         }
         lock.lock();
+        if (broken && !crash)
+            crash = broken;
         // A cancellation that arrives between two statements is lost, so it is repeated.
         if (watch_.stopping()) {
             for (auto const& session : sessions_) {

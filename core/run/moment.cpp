@@ -185,6 +185,24 @@ void Moments::pass(base::Lsn mark, base::Millis limit) {
     });
 }
 
+// A standby that is behind does not see transactions whose rows an earlier verification has proven, and whose traces were
+// removed then: these rows would look as if they differed.
+void Moments::wait_for_standby(pg::Session& standby, pg::Session& writer) {
+    auto const here = sync::mark(writer, token("standby ")).text();
+    for (auto const begin = Clock::now();;) {
+        auto const row = standby.one(Sql{"SELECT NOT pg_is_in_recovery() OR pg_last_wal_replay_lsn() >= "}.bind(here).add(
+            "::pg_lsn AS there, coalesce(pg_last_wal_replay_lsn()::text, 'nowhere') AS at"));
+        if (row.boolean("there"))
+            return;
+        context_.interrupt.check();
+        if (Clock::now() - begin > limits_.wait)
+            throw Error{Exit::not_proven, "not-proven",
+                        fmt::format("the standby that is read has not replayed {} within {}: it is at {}", here, base::format_duration(limits_.wait), row.text("at")),
+                        "let it catch up, or leave out replica_dsn"};
+        context_.interrupt.wait_for(base::Millis{5});
+    }
+}
+
 Moment Moments::take(bool primary) {
     bool const elsewhere = !primary && !scan_dsn_.empty();
     auto opening = std::async(std::launch::async, [&] {
@@ -206,8 +224,13 @@ Moment Moments::take(bool primary) {
     step_in(own);
     catch_up(writer, watcher, own);
     auto [source, target] = opening.get();
+    if (elsewhere)
+        wait_for_standby(*source, writer);
     for (int tries = 1; tries <= 20; ++tries) {
         lock(watcher);
+        // What is still to be replayed is little, and the lock keeps other verifications waiting for no longer.
+        if (elsewhere)
+            wait_for_standby(*source, writer);
         auto source_transaction = std::make_unique<pg::Transaction>(*source, pg::Isolation::repeatable_read, pg::Access::read_only);
         auto const seen = source->one(Sql{"SELECT pg_current_snapshot()::text AS text, pg_export_snapshot() AS id, pg_is_in_recovery() AS standby"});
         auto const content = token(sync::hold_message);

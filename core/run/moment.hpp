@@ -87,6 +87,7 @@ private:
     // Looks until `there` says true of the stream's row, or false for good.
     bool wait(pg::Session& target, std::unique_ptr<Own>& own, base::Millis limit, std::function<std::optional<bool>(pg::Row const&)> const& there);
     void catch_up(pg::Session& writer, pg::Session& watcher, std::unique_ptr<Own>& own);
+    void wait_for_standby(pg::Session& standby, pg::Session& writer);
     void lock(pg::Session& watcher);
     [[nodiscard]] std::string token(std::string_view kind);
 

@@ -88,8 +88,7 @@ model::Verification verify_copies(Context& context, pg::Session& session, contro
         how.shared = &shared.emplace(context.shared("verify"), state.name, subject(session, state, options, schemas));
     auto outcome = verify_schema(context.shared("verify"), state.name, oriented_pairs(state), how, events, context.events.info);
     auto& verification = outcome.verification;
-    if (!session.alive())
-        session = pg::Session{context.shared("verify")};
+    session = pg::Session{context.shared("verify")}; // the other one may have been idle for hours
     if (signature() != schemas)
         throw Error{Exit::not_proven, "not-proven", fmt::format("tables of service {} were altered while they were compared", state.name), "run it again"};
     // What several processes proved together counts once.

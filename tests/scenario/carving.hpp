@@ -106,8 +106,13 @@ public:
 
     void configure(std::string const& services, std::string const& tail = {}) const {
         auto const dsn = host_.empty() ? server_.dsn(database_, user_) : fmt::format("host={} dbname={} user={}", host_, database_, user_);
-        std::ofstream{folder_ / "pgcarve.toml"} << fmt::format("[shared]\ndsn = \"{}\"\n[defaults]\nwindow = \"0s\"\nclean_runs = 1\nhold = \"0s\"\n{}\n{}\n{}",
-                                                               dsn, defaults_, services, tail);
+        std::ofstream{folder_ / "pgcarve.toml"} << fmt::format("[shared]\ndsn = \"{}\"\n{}[defaults]\nwindow = \"0s\"\nclean_runs = 1\nhold = \"0s\"\n{}\n{}\n{}",
+                                                               dsn, replica_.empty() ? "" : fmt::format("replica_dsn = \"{}\"\n", replica_), defaults_, services, tail);
+    }
+    // Rows of the source are read at this standby of it from here on; "": at the source.
+    void read_from(std::string replica) {
+        replica_ = std::move(replica);
+        configure(services_);
     }
     // The binary reaches the server by way of this host from here on (support/proxy.hpp); the test itself goes straight to it.
     void reach_by(std::string host) {
@@ -178,6 +183,7 @@ private:
     std::string database_;
     std::string services_;
     std::string defaults_;
+    std::string replica_;
     std::string user_;
     std::string host_;
     std::filesystem::path folder_;
