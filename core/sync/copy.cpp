@@ -490,12 +490,16 @@ struct Copy::Impl {
     void run(OpenStream const& open, std::unique_ptr<Stream>& stream, base::Interrupt& interrupt, Events const& events) {
         pg::Session source{settings.source};
         wait_for_commits(source, interrupt);
+        bool anew = false;
         for (;;) {
             try {
                 if (!stream)
                     stream = open();
                 stream->filter([this](Change const& change) { return wanted(change); }, [&](std::vector<Change> const& changes) { look(source, changes); });
                 make_keys(interrupt); // an earlier run may have left rows without them
+                // A range that is copied now would have seen the truncation as well, and it would be for ever the same.
+                if (std::exchange(anew, false))
+                    catch_up(source, *stream, interrupt, events);
                 while (!finished()) {
                     wait_while_throttled(*stream, interrupt, events);
                     forget_seen(source);
@@ -512,6 +516,7 @@ struct Copy::Impl {
             } catch (Reset const& again) {
                 stream.reset(); // what it was applying is undone, and comes again
                 reset(again.table);
+                anew = true;
             } catch (base::Error const& e) {
                 if (!settings.repair || e.code() != "target-differs")
                     throw;
