@@ -156,7 +156,7 @@ void register_verify(Registry& registry) {
         ->type_name("DURATION");
     verb.add_option("--max-load", options->max_load, "wait while more other sessions than this are active")->type_name("N")->check(CLI::Range(0, 1'000'000).description(""));
     verb.add_option("--nice-ratio", options->nice_ratio,
-                    "while other sessions are active, rest R seconds for each second of reading; 0: never (default: [verify] nice_ratio, 3)")
+                    "while other sessions are active, rest R seconds for each second of reading; 0: never (default: [verify] nice_ratio, 7)")
         ->type_name("R")
         ->check(CLI::Range(0.0, 100.0).description(""));
     verb.add_option("--jobs,-j", options->jobs, "sessions that compare (default: 2 to 4, by this machine's cores)")->type_name("N")->check(CLI::Range(1, 64));

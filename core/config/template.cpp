@@ -81,7 +81,7 @@ max_write_block = "2s"
 
 # For each second that `verify` reads while other sessions are active, it rests this many; 0: never.
 #[verify]
-#nice_ratio = 3
+#nice_ratio = 7
 
 # What a database hop may take of the source: connections that copy, and log that is kept for the stream's slot; above
 # that, copying waits (pause), or the slot goes to save the source's disk (drop).

@@ -87,7 +87,7 @@ struct Throttle {
 };
 
 struct Verify {
-    double nice_ratio = 3.0; // for each second of reading while other sessions are active, seconds of rest
+    double nice_ratio = 7.0; // for each second of reading while other sessions are active, seconds of rest
 };
 
 struct Hooks {
