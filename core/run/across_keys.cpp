@@ -84,7 +84,7 @@ std::vector<Key> ordered_keys(AcrossShape const& shape, model::TablePair const& 
 }
 
 AcrossKeys::AcrossKeys(AcrossOptions const& options, std::vector<model::TablePair> const& pairs, verify::RowHash hash, AcrossDoubts& doubts,
-                       AcrossTables& tables, AcrossWorkers& workers, AcrossWatch& watch, std::function<void()> supervise)
+                       VerifiedTables& tables, AcrossWorkers& workers, VerifyWatch& watch, std::function<void()> supervise)
     : options_{options}, pairs_{pairs}, hash_{hash}, doubts_{doubts}, tables_{tables}, workers_{workers}, watch_{watch}, supervise_{std::move(supervise)} {}
 
 bool AcrossKeys::compare(verify::TwoSessions const& sessions, std::size_t table, std::vector<Key> const& keys) {

@@ -11,8 +11,8 @@ namespace pgcarve::run {
 
 class AcrossKeys {
 public:
-    AcrossKeys(AcrossOptions const& options, std::vector<model::TablePair> const& pairs, verify::RowHash hash, AcrossDoubts& doubts, AcrossTables& tables,
-               AcrossWorkers& workers, AcrossWatch& watch, std::function<void()> supervise);
+    AcrossKeys(AcrossOptions const& options, std::vector<model::TablePair> const& pairs, verify::RowHash hash, AcrossDoubts& doubts, VerifiedTables& tables,
+               AcrossWorkers& workers, VerifyWatch& watch, std::function<void()> supervise);
 
     // Compares these but for those in doubt, by all workers; shapes of tables are those of the moment. Whether no difference was found.
     bool compare(Moment const& moment, TouchedByTable const& rows, TouchedByTable const& doubt);
@@ -27,9 +27,9 @@ private:
     std::vector<model::TablePair> const& pairs_;
     verify::RowHash hash_;
     AcrossDoubts& doubts_;
-    AcrossTables& tables_;
+    VerifiedTables& tables_;
     AcrossWorkers& workers_;
-    AcrossWatch& watch_;
+    VerifyWatch& watch_;
     std::function<void()> supervise_;
 };
 

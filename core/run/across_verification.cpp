@@ -278,20 +278,9 @@ private:
 
     AcrossOutcome finish() {
         AcrossOutcome outcome;
+        outcome.verification = tables_.conclude(ranges_->state(), taken_up_, watch_.why(), turns_);
         auto& all = outcome.verification;
-        auto const states = ranges_->state();
-        for (auto const& state : states) {
-            if (state.proof && taken_up_.contains(state.n) && !state.proof->time.empty() && (all.oldest_time.empty() || state.proof->time < all.oldest_time))
-                all.oldest_time = state.proof->time;
-        }
-        all.tables = tables_.results(states, watch_.why());
-        for (std::size_t i = 0; i < tables_.size(); ++i) {
-            if (!all.tables[i].why.empty())
-                turns_.erase(pairs_[i].source.quoted());
-        }
         all.service = route_.service;
-        all.verdict = model::overall(all.tables);
-        all.mode = tables_.everything() ? "full" : "incremental";
         all.proven_lsn = lsn_;
         all.proven_time = time_;
         all.seconds = watch_.seconds();
@@ -309,8 +298,8 @@ private:
     std::future<std::unique_ptr<Reader>> first_; // opening beside the others
     pg::Session source_;
     AcrossDoubts doubt_;
-    AcrossTables tables_;
-    AcrossWatch watch_;
+    VerifiedTables tables_;
+    VerifyWatch watch_;
     AcrossWorkers workers_;
     verify::RowHash hash_;
     AcrossKeys keys_;

@@ -3,8 +3,9 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <thread>
+
+#include "run/in_threads.hpp"
 
 namespace pgcarve::run {
 
@@ -31,7 +32,7 @@ Unit part_of(Unit const& unit, std::size_t first, std::size_t buckets) {
 
 } // namespace
 
-AcrossWorkers::AcrossWorkers(Route const& route, AcrossOptions const& options, std::unique_ptr<Reader> first, AcrossTables& tables, AcrossWatch& watch)
+AcrossWorkers::AcrossWorkers(Route const& route, AcrossOptions const& options, std::unique_ptr<Reader> first, VerifiedTables& tables, VerifyWatch& watch)
     : route_{route}, options_{options}, tables_{tables}, watch_{watch} {
     readers_.push_back(std::move(first));
 }
@@ -118,11 +119,6 @@ void AcrossWorkers::work(Moment const& moment, Doubts const& doubts, Ranges& ran
 std::size_t AcrossWorkers::threads() const { return static_cast<std::size_t>(std::max(1, options_.compare.workers == 0 ? 2 : options_.compare.workers)); }
 
 void AcrossWorkers::together(std::function<Job()> const& next, std::function<void()> const& supervise) {
-    auto const count = threads();
-    std::atomic<std::size_t> running = count;
-    std::exception_ptr crash;
-    std::vector<std::jthread> threads;
-    std::condition_variable ended;
     std::size_t taken = 0;
     // An open one, if any is left.
     auto const reader = [&]() -> Reader& {
@@ -151,33 +147,14 @@ void AcrossWorkers::together(std::function<Job()> const& next, std::function<voi
             job(*own);
         }
     };
-    for (std::size_t i = 0; i < count; ++i) {
-        threads.emplace_back([&] {
-            try {
-                one();
-            } catch (...) {
-                std::lock_guard const lock{mutex_};
-                crash = std::current_exception();
-                watch_.abandon();
-            }
+    in_threads(
+        threads(), one, supervise,
+        [&] {
             std::lock_guard const lock{mutex_};
-            --running;
-            ended.notify_all();
-        });
-    }
-    for (std::unique_lock lock{mutex_}; running > 0;) {
-        ended.wait_for(lock, std::chrono::milliseconds{100});
-        lock.unlock();
-        supervise();
-        lock.lock();
-        if (watch_.stopping()) {
             for (auto const& open : readers_)
                 open->cancel();
-        }
-    }
-    threads.clear();
-    if (crash)
-        std::rethrow_exception(crash);
+        },
+        watch_);
 }
 
 } // namespace pgcarve::run

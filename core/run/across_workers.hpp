@@ -12,24 +12,24 @@
 
 #include "run/across_doubts.hpp"
 #include "run/across_reader.hpp"
-#include "run/across_tables.hpp"
+#include "run/verified_tables.hpp"
 #include "run/across_units.hpp"
-#include "run/across_watch.hpp"
+#include "run/verify_watch.hpp"
 
 namespace pgcarve::run {
 
 class AcrossWorkers {
 public:
     // `first`: open already.
-    AcrossWorkers(Route const& route, AcrossOptions const& options, std::unique_ptr<Reader> first, AcrossTables& tables, AcrossWatch& watch);
+    AcrossWorkers(Route const& route, AcrossOptions const& options, std::unique_ptr<Reader> first, VerifiedTables& tables, VerifyWatch& watch);
 
     // For the calling thread, while neither work() nor together() runs.
     [[nodiscard]] Reader& first() { return *readers_.front(); }
     // Where rows in doubt are settled: what a standby says of them comes later.
     [[nodiscard]] Reader& primary();
 
-    // Pieces until none is left, or the snapshots are old: while others are active, that is sooner. Adds to `held` those that are proven now. `supervise` is called
-    // now and then on the calling thread. Throws what a worker broke on.
+    // Pieces until none is left, or the snapshots are old: while others are active, that is sooner. Adds to `held` those that
+    // are proven now. `supervise` is called now and then on the calling thread. Throws what a worker broke on.
     void work(Moment const& moment, Doubts const& doubts, Ranges& ranges, std::set<int>& held, std::function<void()> const& supervise);
 
     // Whatever `next` hands out, until it has nothing more or the comparison is stopped. It is called from several threads,
@@ -64,8 +64,8 @@ private:
 
     Route const& route_;
     AcrossOptions const& options_;
-    AcrossTables& tables_;
-    AcrossWatch& watch_;
+    VerifiedTables& tables_;
+    VerifyWatch& watch_;
     std::vector<std::unique_ptr<Reader>> readers_;
     std::unique_ptr<Reader> primary_;
     std::mutex mutex_;

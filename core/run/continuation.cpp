@@ -9,7 +9,21 @@ using sql::Sql;
 namespace {
 // Rows are to be compared within the window; the share is counted on less of it, so that a late night does no harm.
 constexpr double part_of_window = 0.8;
+
+void keep_turns(pg::Session& session, control::ServiceState const& state, std::map<std::string, std::string> const& turns) {
+    for (auto const& [table, next] : turns)
+        session.query(Sql{"INSERT INTO pgcarve.verification_turn (service, authority, source_table, next) VALUES ("}
+                          .bind(state.name)
+                          .add(", ")
+                          .bind(std::string{cutover::text(state.authority)})
+                          .add(", ")
+                          .bind(table)
+                          .add(", ")
+                          .bind(next)
+                          .add(") ON CONFLICT (service, authority, source_table) DO UPDATE SET next = EXCLUDED.next"));
 }
+
+} // namespace
 
 Continuation continue_from_last(pg::Session& session, Context& context, control::ServiceState const& state, std::string const& signature) {
     Continuation from;
@@ -37,17 +51,18 @@ Continuation continue_from_last(pg::Session& session, Context& context, control:
     return from;
 }
 
-void keep_turns(pg::Session& session, control::ServiceState const& state, std::map<std::string, std::string> const& turns) {
-    for (auto const& [table, next] : turns)
-        session.query(Sql{"INSERT INTO pgcarve.verification_turn (service, authority, source_table, next) VALUES ("}
-                          .bind(state.name)
-                          .add(", ")
-                          .bind(std::string{cutover::text(state.authority)})
-                          .add(", ")
-                          .bind(table)
-                          .add(", ")
-                          .bind(next)
-                          .add(") ON CONFLICT (service, authority, source_table) DO UPDATE SET next = EXCLUDED.next"));
+void keep(pg::Session& session, control::ServiceState const& state, control::VerifyRun* shared, model::Verification& verification, bool whole,
+          std::string const& signature, std::map<std::string, std::string> const& turns) {
+    bool recorded = false;
+    auto const record = [&] {
+        recorded = true;
+        return control::Store{session}.record(verification, whole, std::string{cutover::text(state.authority)}, signature);
+    };
+    if (shared != nullptr && verification.verdict != model::Verdict::incomplete)
+        verification.id = shared->finish(record);
+    if (!recorded && (shared == nullptr || verification.verdict != model::Verdict::clean))
+        verification.id = record();
+    keep_turns(session, state, turns);
 }
 
 } // namespace pgcarve::run

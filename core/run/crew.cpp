@@ -1,12 +1,11 @@
 #include "run/crew.hpp"
 
-#include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <thread>
 
 #include <fmt/format.h>
 
+#include "run/in_threads.hpp"
 #include "run/moment.hpp"
 
 namespace pgcarve::run {
@@ -15,7 +14,7 @@ namespace {
 constexpr std::chrono::milliseconds nap{20};
 }
 
-Crew::Crew(pg::SessionSettings settings, std::size_t count, base::Millis limit, base::Millis longest, AcrossTables& tables, AcrossWatch& watch)
+Crew::Crew(pg::SessionSettings settings, std::size_t count, base::Millis limit, base::Millis longest, VerifiedTables& tables, VerifyWatch& watch)
     : settings_{std::move(settings)}, limit_{limit}, longest_{longest}, tables_{tables}, watch_{watch}, sessions_(count) {
     settings_.statement_timeout = longest;
 }
@@ -72,50 +71,24 @@ void Crew::work(std::unique_ptr<pg::Session>& own, verify::Snapshot const& momen
 }
 
 void Crew::run(verify::Snapshot const& moment, Next const& next, std::function<void()> const& supervise) {
-    std::exception_ptr crash;
-    std::size_t running = sessions_.size();
-    std::condition_variable ended;
-    std::vector<std::jthread> threads;
-    for (auto& session : sessions_) {
-        threads.emplace_back([&] {
-            try {
-                work(session, moment, next);
-            } catch (...) {
-                std::lock_guard const lock{mutex_};
-                crash = std::current_exception();
-                watch_.abandon();
-            }
+    std::size_t taken = 0;
+    in_threads(
+        sessions_.size(),
+        [&] {
+            std::unique_lock lock{mutex_};
+            auto& own = sessions_[taken++];
+            lock.unlock();
+            work(own, moment, next);
+        },
+        supervise,
+        [&] {
             std::lock_guard const lock{mutex_};
-            --running;
-            ended.notify_all();
-        });
-    }
-    for (std::unique_lock lock{mutex_}; running > 0;) {
-        ended.wait_for(lock, std::chrono::milliseconds{100});
-        if (running == 0)
-            break;
-        lock.unlock();
-        std::exception_ptr broken;
-        try {
-            supervise();
-        } catch (...) {
-            broken = std::current_exception();
-            watch_.abandon();
-        }
-        lock.lock();
-        if (broken && !crash)
-            crash = broken;
-        // A cancellation that arrives between two statements is lost, so it is repeated.
-        if (watch_.stopping()) {
             for (auto const& session : sessions_) {
                 if (session)
                     session->cancel();
             }
-        }
-    }
-    threads.clear();
-    if (crash)
-        std::rethrow_exception(crash);
+        },
+        watch_);
 }
 
 } // namespace pgcarve::run

@@ -11,7 +11,7 @@
 #include <optional>
 #include <vector>
 
-#include "run/across_watch.hpp"
+#include "run/verify_watch.hpp"
 #include "verify/snapshot.hpp"
 
 namespace pgcarve::run {
@@ -27,7 +27,7 @@ public:
     using Next = std::function<std::optional<Task>()>;
 
     // `limit`: of a moment's life: until then it rests where the server is busy. `longest`: of one statement.
-    Crew(pg::SessionSettings settings, std::size_t count, base::Millis limit, base::Millis longest, AcrossTables& tables, AcrossWatch& watch);
+    Crew(pg::SessionSettings settings, std::size_t count, base::Millis limit, base::Millis longest, VerifiedTables& tables, VerifyWatch& watch);
 
     // `supervise` is called now and then on the calling thread.
     void run(verify::Snapshot const& moment, Next const& next, std::function<void()> const& supervise);
@@ -40,8 +40,8 @@ private:
     pg::SessionSettings settings_;
     base::Millis limit_;
     base::Millis longest_;
-    AcrossTables& tables_;
-    AcrossWatch& watch_;
+    VerifiedTables& tables_;
+    VerifyWatch& watch_;
     std::mutex mutex_;
     std::vector<std::unique_ptr<pg::Session>> sessions_;
 };

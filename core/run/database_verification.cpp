@@ -129,20 +129,9 @@ model::Verification verify_database(Context& context, control::ServiceState cons
     auto& verification = outcome.verification;
     if (altered(context, state, pair, schemas))
         throw Error{Exit::not_proven, "not-proven", fmt::format("tables of service {} were altered while they were compared", state.name), "run it again"};
-    // What several processes proved together counts once.
-    bool recorded = false;
-    auto const record = [&] {
-        recorded = true;
-        return control::Store{session}.record(verification, whole, std::string{cutover::text(state.authority)}, schemas);
-    };
-    if (shared && verification.verdict != model::Verdict::incomplete)
-        verification.id = shared->finish(record);
-    if (!recorded && (!shared || verification.verdict != model::Verdict::clean))
-        verification.id = record();
-    keep_turns(session, state, outcome.turns);
-    if (whole && verification.verdict == model::Verdict::clean) {
+    keep(session, state, shared ? &*shared : nullptr, verification, whole, schemas, outcome.turns);
+    if (whole && verification.verdict == model::Verdict::clean)
         sync::prune_touched(pair.target().session, pair.route.name, verification.proven_lsn);
-    }
     return verification;
 }
 

@@ -83,8 +83,9 @@ public:
                     break;
                 continue;
             }
-            // Looking again takes long, too: not with a snapshot that has lived for long.
-            if (worked && old(moment) && anything_to_look_at())
+            // Looking again takes long, too: not with a snapshot that has lived for long. Nor with one that is older than what others
+            // have proven meanwhile: what was mended in between would be called equal before it was.
+            if ((worked && old(moment) && anything_to_look_at()) || later_elsewhere(moment))
                 continue;
             if (look_again(moment) || stopped())
                 break;
@@ -289,6 +290,10 @@ private:
         }
     }
 
+    [[nodiscard]] bool later_elsewhere(Snapshot const& moment) {
+        return std::ranges::any_of(ranges_->state(), [&](Ranges::State const& state) { return state.proof && state.proof->at > moment.lsn; });
+    }
+
     // ---- what was written since
 
     // The oldest horizon for each table of which something was not compared at this moment.
@@ -416,19 +421,8 @@ private:
 
     SchemaOutcome finish() {
         SchemaOutcome outcome;
+        outcome.verification = tables_.conclude(ranges_->state(), taken_up_, watch_.why(), turns_);
         auto& all = outcome.verification;
-        auto const states = ranges_->state();
-        for (auto const& state : states) {
-            if (state.proof && taken_up_.contains(state.n) && !state.proof->time.empty() && (all.oldest_time.empty() || state.proof->time < all.oldest_time))
-                all.oldest_time = state.proof->time;
-        }
-        all.tables = tables_.results(states, watch_.why());
-        for (std::size_t i = 0; i < tables_.size(); ++i) {
-            if (!all.tables[i].why.empty())
-                turns_.erase(pairs_[i].source.quoted());
-        }
-        all.verdict = model::overall(all.tables);
-        all.mode = tables_.everything() ? "full" : "incremental";
         all.proven_lsn = lsn_;
         all.proven_time = time_;
         all.horizon = horizon_;
@@ -446,8 +440,8 @@ private:
     verify::CompareEvents const& events_;
     AcrossFound nobody_;
     pg::Session own_session_;
-    AcrossTables tables_;
-    AcrossWatch watch_;
+    VerifiedTables tables_;
+    VerifyWatch watch_;
     Crew crew_;
     std::unique_ptr<Ranges> ranges_;
     OwnRanges* own_ranges_ = nullptr;

@@ -91,17 +91,7 @@ model::Verification verify_copies(Context& context, pg::Session& session, contro
     session = pg::Session{context.shared("verify")}; // the other one may have been idle for hours
     if (signature() != schemas)
         throw Error{Exit::not_proven, "not-proven", fmt::format("tables of service {} were altered while they were compared", state.name), "run it again"};
-    // What several processes proved together counts once.
-    bool recorded = false;
-    auto const record = [&] {
-        recorded = true;
-        return control::Store{session}.record(verification, whole, std::string{cutover::text(state.authority)}, schemas);
-    };
-    if (shared && verification.verdict != model::Verdict::incomplete)
-        verification.id = shared->finish(record);
-    if (!recorded && (!shared || verification.verdict != model::Verdict::clean))
-        verification.id = record();
-    keep_turns(session, state, outcome.turns);
+    keep(session, state, shared ? &*shared : nullptr, verification, whole, schemas, outcome.turns);
     return verification;
 }
 

@@ -26,9 +26,9 @@ using test::TypeCase;
 using verify::AcrossScope;
 using verify::Side;
 
-using Cells = std::vector<std::size_t>; // variant by column
-using Rows = std::map<int, Cells>;      // by row number
-using Found = std::map<int, std::pair<FindingKind, std::set<std::string>>>;
+using test::Cells;
+using test::Found;
+using test::Rows;
 
 constexpr int row_limit = 60;
 
@@ -137,32 +137,6 @@ protected:
         }
     }
 
-    [[nodiscard]] Found expected(Rows const& source, Rows const& target) const {
-        Found found;
-        for (auto const& [number, cells] : source) {
-            auto const other = target.find(number);
-            if (other == target.end()) {
-                found[number] = {FindingKind::missing, {}};
-                continue;
-            }
-            std::set<std::string> columns;
-            for (std::size_t i = 0; i < cells.size(); ++i) {
-                if (cells[i] == other->second[i])
-                    continue;
-                columns.insert(types_[i].name);
-                if (types_[i].name == "c_int4")
-                    columns.insert("c_generated");
-            }
-            if (!columns.empty())
-                found[number] = {FindingKind::different, columns};
-        }
-        for (auto const& [number, cells] : target) {
-            if (!source.contains(number))
-                found[number] = {FindingKind::extra, {}};
-        }
-        return found;
-    }
-
     // Row numbers by the key as text.
     std::map<std::vector<std::string>, int> numbers() {
         std::map<std::vector<std::string>, int> all;
@@ -197,7 +171,7 @@ TEST_P(AcrossMutation, FindsExactlyWhatWasChanged) {
     create(*target_, any(2) == 0);
     fill(*source_, rows);
     fill(*target_, changed);
-    auto const should = expected(rows, changed);
+    auto const should = test::expected_findings(types_, rows, changed);
     auto const by_key = numbers();
 
     verify::TwoSessions const sessions{*source_, *target_};

@@ -37,9 +37,9 @@ using test::TypeCase;
 constexpr int numbers = 80; // of rows; those that the writers leave alone are even
 constexpr int rounds_at_least = 5;
 
-using Cells = std::vector<std::size_t>; // variant by column
-using Rows = std::map<int, Cells>;      // by number
-using Found = std::map<int, std::pair<FindingKind, std::set<std::string>>>;
+using test::Cells;
+using test::Found;
+using test::Rows;
 
 struct Versions { // 0: whatever version the other tests run on
     int source = 0;
@@ -101,31 +101,6 @@ struct Table {
         for (std::size_t i = 0; i < key.types.size(); ++i)
             sets += fmt::format(", key_{} = {}", i, key_value(i, to));
         return fmt::format("UPDATE {} SET {} WHERE rn = {}", name, sets, number);
-    }
-    [[nodiscard]] Found differences(Rows const& target) const {
-        Found found;
-        for (auto const& [number, cells] : rows) {
-            auto const other = target.find(number);
-            if (other == target.end()) {
-                found[number] = {FindingKind::missing, {}};
-                continue;
-            }
-            std::set<std::string> columns;
-            for (std::size_t i = 0; i < cells.size(); ++i) {
-                if (cells[i] == other->second[i])
-                    continue;
-                columns.insert(types[i].name);
-                if (types[i].name == "c_int4")
-                    columns.insert("c_generated");
-            }
-            if (!columns.empty())
-                found[number] = {FindingKind::different, columns};
-        }
-        for (auto const& [number, cells] : target) {
-            if (!rows.contains(number))
-                found[number] = {FindingKind::extra, {}};
-        }
-        return found;
     }
 };
 
@@ -365,7 +340,7 @@ protected:
         bool const sound = random_.any(5) == 0;
         for (auto const& table : tables_) {
             there.push_back(sound ? table.rows : corrupted(table));
-            should.push_back(table.differences(there.back()));
+            should.push_back(test::expected_findings(table.types, table.rows, there.back()));
             write_target(table, changed(should.back()), there.back());
             seeded_ += static_cast<long long>(should.back().size());
         }

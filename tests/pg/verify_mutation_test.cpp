@@ -27,8 +27,9 @@ using sql::Sql;
 using test::KeyCase;
 using test::TypeCase;
 
-using Cells = std::vector<std::size_t>; // variant by column
-using Rows = std::map<int, Cells>;      // by row number
+using test::Cells;
+using test::Found;
+using test::Rows;
 
 constexpr int row_limit = 60;
 
@@ -120,34 +121,6 @@ protected:
         }
     }
 
-    using Found = std::map<int, std::pair<FindingKind, std::set<std::string>>>;
-
-    [[nodiscard]] Found expected(Rows const& source, Rows const& target) const {
-        Found found;
-        for (auto const& [number, cells] : source) {
-            auto const other = target.find(number);
-            if (other == target.end()) {
-                found[number] = {FindingKind::missing, {}};
-                continue;
-            }
-            std::set<std::string> columns;
-            for (std::size_t i = 0; i < cells.size(); ++i) {
-                if (cells[i] == other->second[i])
-                    continue;
-                columns.insert(types_[i].name);
-                if (types_[i].name == "c_int4")
-                    columns.insert("c_generated");
-            }
-            if (!columns.empty())
-                found[number] = {FindingKind::different, columns};
-        }
-        for (auto const& [number, cells] : target) {
-            if (!source.contains(number))
-                found[number] = {FindingKind::extra, {}};
-        }
-        return found;
-    }
-
     Found found(model::TableVerification const& table) {
         std::map<std::vector<std::string>, int> numbers;
         for (auto const* const schema : {"app", "side"}) {
@@ -226,7 +199,7 @@ TEST_P(Mutation, FindsAndMendsExactlyWhatWasChanged) {
     pg::SessionSettings const settings{.dsn = test::Server::shared().dsn(database_), .purpose = "verify"};
     auto const result = run::verify_schema(settings, "shop", pairs, {.compare = options}, {}).verification;
 
-    auto const should = expected(source, target);
+    auto const should = test::expected_findings(types_, source, target);
     ASSERT_EQ(result.tables.size(), 1U);
     auto const& table = result.tables[0];
     EXPECT_EQ(table.why, "");

@@ -2,9 +2,12 @@
 // them; and keys of many kinds. Types in schemas `app` and `public`: see type_setup().
 #pragma once
 
+#include <map>
+#include <set>
 #include <string>
 #include <vector>
 
+#include "model/verification.hpp"
 #include "pg/session.hpp"
 
 namespace pgcarve::test {
@@ -120,6 +123,37 @@ inline std::string type_setup(std::string const& labels) {
            "CREATE COLLATION app.blind (provider = icu, locale = 'und-u-ks-level2', deterministic = false);"
            "CREATE EXTENSION hstore SCHEMA public; CREATE EXTENSION citext SCHEMA public;"
            "CREATE TYPE app.wide_enum AS ENUM (" + labels + ")";
+}
+
+using Cells = std::vector<std::size_t>; // which variant, by column
+using Rows = std::map<int, Cells>;      // by row number
+using Found = std::map<int, std::pair<model::FindingKind, std::set<std::string>>>; // with the columns that differ
+
+// What a comparison has to find. A column c_generated is made of c_int4.
+inline Found expected_findings(std::vector<TypeCase> const& types, Rows const& source, Rows const& target) {
+    Found found;
+    for (auto const& [number, cells] : source) {
+        auto const other = target.find(number);
+        if (other == target.end()) {
+            found[number] = {model::FindingKind::missing, {}};
+            continue;
+        }
+        std::set<std::string> columns;
+        for (std::size_t i = 0; i < cells.size(); ++i) {
+            if (cells[i] == other->second[i])
+                continue;
+            columns.insert(types[i].name);
+            if (types[i].name == "c_int4")
+                columns.insert("c_generated");
+        }
+        if (!columns.empty())
+            found[number] = {model::FindingKind::different, columns};
+    }
+    for (auto const& [number, cells] : target) {
+        if (!source.contains(number))
+            found[number] = {model::FindingKind::extra, {}};
+    }
+    return found;
 }
 
 } // namespace pgcarve::test

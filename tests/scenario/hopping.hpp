@@ -183,6 +183,7 @@ public:
         carving_.expect(0, "sync shop --yes --until-caught-up");
     }
     [[nodiscard]] Carving const& carving() const { return carving_; }
+    [[nodiscard]] Carving& carving() { return carving_; }
     [[nodiscard]] std::string const& own() const { return own_; }
     [[nodiscard]] Client::Side shared_side() const { return {&shared_server(), carving_.database(), "public"}; }
     [[nodiscard]] Client::Side own_side() const { return {&service_server(), own_, "store"}; }

@@ -3,12 +3,14 @@
 #include <nlohmann/json.hpp>
 
 #include "scenario/carving.hpp"
+#include "scenario/verdicts.hpp"
 
 namespace {
 
 using namespace pgcarve;
 using nlohmann::json;
 using test::Carving;
+using test::differences;
 
 constexpr int tables = 10;
 
@@ -68,15 +70,6 @@ private:
     }
     Carving carving_;
 };
-
-std::string differences(json const& verification) {
-    std::string all;
-    for (auto const& table : verification["tables"]) {
-        if (table["missing"].get<int>() + table["extra"].get<int>() + table["different"].get<int>() > 0)
-            all += fmt::format("{} {}/{}/{} ", table["source"].get<std::string>(), table["missing"].get<int>(), table["extra"].get<int>(), table["different"].get<int>());
-    }
-    return all;
-}
 
 TEST(SchemaSharedVerify, IsTakenUpWhereItWasKilled) {
     Pieces const pieces;

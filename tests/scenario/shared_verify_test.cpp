@@ -3,12 +3,14 @@
 #include <nlohmann/json.hpp>
 
 #include "scenario/hopping.hpp"
+#include "scenario/verdicts.hpp"
 
 namespace {
 
 using namespace pgcarve;
 using nlohmann::json;
 using test::Carving;
+using test::differences;
 
 constexpr int tables = 12;
 
@@ -82,15 +84,6 @@ private:
     std::string own_;
     Carving carving_;
 };
-
-std::string differences(json const& verification) {
-    std::string all;
-    for (auto const& table : verification["tables"]) {
-        if (table["missing"].get<int>() + table["extra"].get<int>() + table["different"].get<int>() > 0)
-            all += fmt::format("{} {}/{}/{} ", table["source"].get<std::string>(), table["missing"].get<int>(), table["extra"].get<int>(), table["different"].get<int>());
-    }
-    return all;
-}
 
 TEST(SharedVerify, IsTakenUpWhereItWasKilled) {
     Pieces const pieces;

@@ -17,7 +17,7 @@
 
 namespace pgcarve::run {
 
-class AcrossTables {
+class VerifiedTables {
 public:
     struct Table {
         std::optional<verify::AcrossShape> shape; // as of the moment; of two databases
@@ -37,7 +37,7 @@ public:
         std::set<verify::Key> told;                   // bounded
     };
 
-    AcrossTables(std::vector<model::TablePair> const& pairs, verify::CompareOptions const& options, AcrossFound const& told);
+    VerifiedTables(std::vector<model::TablePair> const& pairs, verify::CompareOptions const& options, AcrossFound const& told);
 
     [[nodiscard]] std::size_t size() const noexcept { return tables_.size(); }
     [[nodiscard]] Table& operator[](std::size_t i) { return tables_[i]; }
@@ -61,10 +61,14 @@ public:
     void piece_done(std::size_t i, verify::AcrossCounts const& counts, std::vector<model::Finding> const& found);
     void forget(std::size_t i); // its pieces are compared anew
     [[nodiscard]] verify::CompareProgress progress();
-    // Verdicts. `stopped`: why not everything was compared; empty when it was.
-    [[nodiscard]] std::vector<model::TableVerification> results(std::vector<Ranges::State> const& states, std::string const& stopped);
+    // The verification, but for its service, its moment and the time it took. `taken_up`: pieces that an earlier process proved. Of a table
+    // that is incomplete, the turn stays where it was: it is taken out of `turns`.
+    [[nodiscard]] model::Verification conclude(std::vector<Ranges::State> const& states, std::set<int> const& taken_up, std::string const& stopped,
+                                               std::map<std::string, std::string>& turns);
 
 private:
+    // Verdicts. `stopped`: why not everything was compared; empty when it was.
+    [[nodiscard]] std::vector<model::TableVerification> results(std::vector<Ranges::State> const& states, std::string const& stopped);
     void tell(std::size_t i, verify::Difference const& difference);
     [[nodiscard]] model::Finding finding(verify::TwoSessions const& sessions, Table& table, verify::Difference const& difference, bool sample);
 

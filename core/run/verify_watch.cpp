@@ -1,4 +1,4 @@
-#include "run/across_watch.hpp"
+#include "run/verify_watch.hpp"
 
 #include <algorithm>
 
@@ -10,18 +10,18 @@ namespace pgcarve::run {
 
 using base::Error;
 
-AcrossWatch::AcrossWatch(Route const& route, pg::Session& source, AcrossOptions const& options, verify::CompareEvents const& events, AcrossTables& tables)
-    : AcrossWatch{source, options.compare, events, tables, [&] {
+VerifyWatch::VerifyWatch(Route const& route, pg::Session& source, AcrossOptions const& options, verify::CompareEvents const& events, VerifiedTables& tables)
+    : VerifyWatch{source, options.compare, events, tables, [&] {
                       std::vector<pg::SessionSettings> others{route.target("verify")};
                       if (!options.scan_dsn.empty())
                           others.push_back({.dsn = options.scan_dsn, .purpose = "verify"});
                       return others;
                   }} {}
 
-AcrossWatch::AcrossWatch(pg::Session& session, verify::CompareOptions const& options, verify::CompareEvents const& events, AcrossTables& tables)
-    : AcrossWatch{session, options, events, tables, [] { return std::vector<pg::SessionSettings>{}; }} {}
+VerifyWatch::VerifyWatch(pg::Session& session, verify::CompareOptions const& options, verify::CompareEvents const& events, VerifiedTables& tables)
+    : VerifyWatch{session, options, events, tables, [] { return std::vector<pg::SessionSettings>{}; }} {}
 
-AcrossWatch::AcrossWatch(pg::Session& source, verify::CompareOptions const& options, verify::CompareEvents const& events, AcrossTables& tables,
+VerifyWatch::VerifyWatch(pg::Session& source, verify::CompareOptions const& options, verify::CompareEvents const& events, VerifiedTables& tables,
                          std::function<std::vector<pg::SessionSettings>()> const& others)
     : source_{source}, options_{options}, events_{events}, tables_{tables}, pace_{options.nice_ratio, Clock::now()} {
     if (!options_.max_active_sessions && pace_.never())
@@ -44,7 +44,7 @@ AcrossWatch::AcrossWatch(pg::Session& source, verify::CompareOptions const& opti
     look_at_servers();
 }
 
-void AcrossWatch::look() {
+void VerifyWatch::look() {
     report();
     look_at_servers();
     if (events_.interrupted && events_.interrupted()) {
@@ -55,15 +55,15 @@ void AcrossWatch::look() {
     }
 }
 
-void AcrossWatch::stop(std::string why) {
+void VerifyWatch::stop(std::string why) {
     if (why_.empty())
         why_ = std::move(why);
     stopping_ = true;
 }
 
-double AcrossWatch::seconds() const { return std::chrono::duration<double>(Clock::now() - begin_).count(); }
+double VerifyWatch::seconds() const { return std::chrono::duration<double>(Clock::now() - begin_).count(); }
 
-void AcrossWatch::look_at_servers() {
+void VerifyWatch::look_at_servers() {
     constexpr std::chrono::milliseconds often_enough{50};
     if (!watching_ || Clock::now() - looked_ < often_enough)
         return;
@@ -77,7 +77,7 @@ void AcrossWatch::look_at_servers() {
     pace_.sample(there.active + there.unseen + scanned.active + scanned.unseen > 0, looked_);
 }
 
-void AcrossWatch::report() {
+void VerifyWatch::report() {
     if (!events_.progress)
         return;
     auto now = tables_.progress();

@@ -1,4 +1,4 @@
-#include "run/across_tables.hpp"
+#include "run/verified_tables.hpp"
 
 #include <fmt/format.h>
 
@@ -26,16 +26,16 @@ void count(verify::AcrossCounts& to, FindingKind kind) {
 
 } // namespace
 
-AcrossTables::AcrossTables(std::vector<model::TablePair> const& pairs, verify::CompareOptions const& options, AcrossFound const& told)
+VerifiedTables::VerifiedTables(std::vector<model::TablePair> const& pairs, verify::CompareOptions const& options, AcrossFound const& told)
     : pairs_{pairs}, options_{options}, told_{told}, tables_(pairs.size()) {}
 
-void AcrossTables::fail(std::size_t i, std::string why) {
+void VerifiedTables::fail(std::size_t i, std::string why) {
     std::lock_guard const lock{mutex_};
     if (tables_[i].why.empty())
         tables_[i].why = std::move(why);
 }
 
-std::set<std::size_t> AcrossTables::failed() {
+std::set<std::size_t> VerifiedTables::failed() {
     std::lock_guard const lock{mutex_};
     std::set<std::size_t> all;
     for (std::size_t i = 0; i < tables_.size(); ++i) {
@@ -46,7 +46,7 @@ std::set<std::size_t> AcrossTables::failed() {
 }
 
 // Under the lock.
-void AcrossTables::tell(std::size_t i, Difference const& difference) {
+void VerifiedTables::tell(std::size_t i, Difference const& difference) {
     auto& table = tables_[i];
     if (!told_ || table.told.contains(difference.key))
         return;
@@ -57,7 +57,7 @@ void AcrossTables::tell(std::size_t i, Difference const& difference) {
     told_(i, *table.shape, difference);
 }
 
-model::Finding AcrossTables::finding(verify::TwoSessions const& sessions, Table& table, Difference const& difference, bool sample) {
+model::Finding VerifiedTables::finding(verify::TwoSessions const& sessions, Table& table, Difference const& difference, bool sample) {
     auto result = verify::to_finding(*table.shape, difference);
     if (sample && options_.show_values) {
         verify::add_values(sessions, *table.shape, difference, result);
@@ -67,7 +67,7 @@ model::Finding AcrossTables::finding(verify::TwoSessions const& sessions, Table&
     return result;
 }
 
-std::optional<model::Finding> AcrossTables::found(verify::TwoSessions const& sessions, std::size_t i, Difference const& difference, std::size_t already) {
+std::optional<model::Finding> VerifiedTables::found(verify::TwoSessions const& sessions, std::size_t i, Difference const& difference, std::size_t already) {
     {
         std::lock_guard const lock{mutex_};
         tell(i, difference);
@@ -78,7 +78,7 @@ std::optional<model::Finding> AcrossTables::found(verify::TwoSessions const& ses
     return finding(sessions, tables_[i], difference, already < options_.max_samples);
 }
 
-void AcrossTables::found_again(verify::TwoSessions const& sessions, std::size_t i, Difference const& difference) {
+void VerifiedTables::found_again(verify::TwoSessions const& sessions, std::size_t i, Difference const& difference) {
     {
         std::lock_guard const lock{mutex_};
         tell(i, difference);
@@ -87,7 +87,7 @@ void AcrossTables::found_again(verify::TwoSessions const& sessions, std::size_t 
                 [&](model::Finding& finding) { verify::add_values(sessions, *tables_[i].shape, difference, finding); });
 }
 
-void AcrossTables::found_again(std::size_t i, model::Finding const& found, Key const& key, std::function<void(model::Finding&)> const& values) {
+void VerifiedTables::found_again(std::size_t i, model::Finding const& found, Key const& key, std::function<void(model::Finding&)> const& values) {
     auto& table = tables_[i];
     bool sample = false;
     {
@@ -109,23 +109,23 @@ void AcrossTables::found_again(std::size_t i, model::Finding const& found, Key c
     table.again.emplace(key, std::move(finding));
 }
 
-void AcrossTables::again_counted(std::size_t i, std::int64_t rows) {
+void VerifiedTables::again_counted(std::size_t i, std::int64_t rows) {
     std::lock_guard const lock{mutex_};
     tables_[i].rows += rows;
     tables_[i].rows_again += rows;
 }
 
-void AcrossTables::progress(std::size_t i, verify::AcrossCounts const& counts) {
+void VerifiedTables::progress(std::size_t i, verify::AcrossCounts const& counts) {
     std::lock_guard const lock{mutex_};
     tables_[i].rows += counts.rows;
 }
 
-void AcrossTables::expect(std::size_t i, double rows) {
+void VerifiedTables::expect(std::size_t i, double rows) {
     std::lock_guard const lock{mutex_};
     tables_[i].rows_expected = rows;
 }
 
-void AcrossTables::piece_done(std::size_t i, verify::AcrossCounts const& counts, std::vector<model::Finding> const& found) {
+void VerifiedTables::piece_done(std::size_t i, verify::AcrossCounts const& counts, std::vector<model::Finding> const& found) {
     std::lock_guard const lock{mutex_};
     auto& table = tables_[i];
     ++table.units_done;
@@ -137,7 +137,7 @@ void AcrossTables::piece_done(std::size_t i, verify::AcrossCounts const& counts,
     }
 }
 
-void AcrossTables::forget(std::size_t i) {
+void VerifiedTables::forget(std::size_t i) {
     std::lock_guard const lock{mutex_};
     auto& table = tables_[i];
     table.units_done = 0;
@@ -146,7 +146,7 @@ void AcrossTables::forget(std::size_t i) {
     table.valued.clear();
 }
 
-verify::CompareProgress AcrossTables::progress() {
+verify::CompareProgress VerifiedTables::progress() {
     verify::CompareProgress now;
     std::lock_guard const lock{mutex_};
     now.tables = tables_.size();
@@ -160,7 +160,7 @@ verify::CompareProgress AcrossTables::progress() {
     return now;
 }
 
-std::vector<model::TableVerification> AcrossTables::results(std::vector<Ranges::State> const& states, std::string const& stopped) {
+std::vector<model::TableVerification> VerifiedTables::results(std::vector<Ranges::State> const& states, std::string const& stopped) {
     std::lock_guard const lock{mutex_};
     std::vector<model::TableVerification> all(tables_.size());
     std::vector<std::set<Key>> known(tables_.size());
@@ -212,6 +212,23 @@ std::vector<model::TableVerification> AcrossTables::results(std::vector<Ranges::
         bool const differs = result.missing + result.extra + result.different > 0;
         result.verdict = differs ? model::Verdict::different : whole ? model::Verdict::clean : model::Verdict::incomplete;
     }
+    return all;
+}
+
+model::Verification VerifiedTables::conclude(std::vector<Ranges::State> const& states, std::set<int> const& taken_up, std::string const& stopped,
+                                             std::map<std::string, std::string>& turns) {
+    model::Verification all;
+    for (auto const& state : states) {
+        if (state.proof && taken_up.contains(state.n) && !state.proof->time.empty() && (all.oldest_time.empty() || state.proof->time < all.oldest_time))
+            all.oldest_time = state.proof->time;
+    }
+    all.tables = results(states, stopped);
+    for (std::size_t i = 0; i < tables_.size(); ++i) {
+        if (!all.tables[i].why.empty())
+            turns.erase(pairs_[i].source.quoted());
+    }
+    all.verdict = model::overall(all.tables);
+    all.mode = everything_ ? "full" : "incremental";
     return all;
 }
 

@@ -10,18 +10,18 @@
 #include <optional>
 #include <string>
 
-#include "run/across_tables.hpp"
+#include "run/verified_tables.hpp"
 #include "verify/compare.hpp"
 #include "verify/pace.hpp"
 
 namespace pgcarve::run {
 
-class AcrossWatch {
+class VerifyWatch {
 public:
     // `source`: a session of the calling thread. Throws "load-unknown" (exit 2) when the load is limited and cannot be seen.
-    AcrossWatch(Route const& route, pg::Session& source, AcrossOptions const& options, verify::CompareEvents const& events, AcrossTables& tables);
+    VerifyWatch(Route const& route, pg::Session& source, AcrossOptions const& options, verify::CompareEvents const& events, VerifiedTables& tables);
     // Within one database.
-    AcrossWatch(pg::Session& session, verify::CompareOptions const& options, verify::CompareEvents const& events, AcrossTables& tables);
+    VerifyWatch(pg::Session& session, verify::CompareOptions const& options, verify::CompareEvents const& events, VerifiedTables& tables);
 
     void look(); // to be called now and then
     void stop(std::string why);
@@ -38,7 +38,7 @@ private:
     using Clock = std::chrono::steady_clock;
 
     void report();
-    AcrossWatch(pg::Session& source, verify::CompareOptions const& options, verify::CompareEvents const& events, AcrossTables& tables,
+    VerifyWatch(pg::Session& source, verify::CompareOptions const& options, verify::CompareEvents const& events, VerifiedTables& tables,
                 std::function<std::vector<pg::SessionSettings>()> const& others);
     void look_at_servers();
 
@@ -48,7 +48,7 @@ private:
     std::optional<pg::Session> scanned_; // a standby that is read in place of the source
     verify::CompareOptions const& options_;
     verify::CompareEvents const& events_;
-    AcrossTables& tables_;
+    VerifiedTables& tables_;
     verify::Pace pace_;
     Clock::time_point begin_ = Clock::now();
     Clock::time_point looked_{};
