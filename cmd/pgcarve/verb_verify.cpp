@@ -1,3 +1,4 @@
+#include <charconv>
 #include <chrono>
 
 #include <fmt/format.h>
@@ -158,7 +159,13 @@ void register_verify(Registry& registry) {
     verb.add_option("--nice-ratio", options->nice_ratio,
                     "while other sessions are active, rest R seconds for each second of reading; 0: never (default: [verify] nice_ratio, 7)")
         ->type_name("R")
-        ->check(CLI::Range(0.0, 100.0).description(""));
+        ->check(CLI::Validator{[](std::string const& text) {
+                                   double ratio = 0;
+                                   auto const [end, error] = std::from_chars(text.data(), text.data() + text.size(), ratio);
+                                   bool const number = error == std::errc{} && end == text.data() + text.size();
+                                   return number && ratio >= 0 && ratio <= 100 ? std::string{} : fmt::format("\"{}\" is no number from 0 to 100", text);
+                               },
+                               ""});
     verb.add_option("--jobs,-j", options->jobs, "sessions that compare (default: 2 to 4, by this machine's cores)")->type_name("N")->check(CLI::Range(1, 64));
     verb.add_flag("--show-values", options->show_values, "show the values that differ, not only their columns");
     verb.add_flag("--fresh", options->fresh, "neither take up a verification that was broken off nor share one that runs");

@@ -278,7 +278,7 @@ private:
 
     AcrossOutcome finish() {
         AcrossOutcome outcome;
-        outcome.verification = tables_.conclude(ranges_->state(), taken_up_, watch_.why(), turns_);
+        outcome.verification = tables_.conclude(ranges_->state(), taken_up_, watch_.why(), {}, turns_);
         auto& all = outcome.verification;
         all.service = route_.service;
         all.proven_lsn = lsn_;

@@ -421,7 +421,8 @@ private:
 
     SchemaOutcome finish() {
         SchemaOutcome outcome;
-        outcome.verification = tables_.conclude(ranges_->state(), taken_up_, watch_.why(), turns_);
+        // What was compared at this very moment holds there, wherever it stopped; of an incremental one that is a share only.
+        outcome.verification = tables_.conclude(ranges_->state(), taken_up_, watch_.why(), options_.since ? std::set<int>{} : held_, turns_);
         auto& all = outcome.verification;
         all.proven_lsn = lsn_;
         all.proven_time = time_;

@@ -160,12 +160,13 @@ verify::CompareProgress VerifiedTables::progress() {
     return now;
 }
 
-std::vector<model::TableVerification> VerifiedTables::results(std::vector<Ranges::State> const& states, std::string const& stopped) {
+std::vector<model::TableVerification> VerifiedTables::results(std::vector<Ranges::State> const& states, std::string const& stopped, std::set<int> const& settled) {
     std::lock_guard const lock{mutex_};
     std::vector<model::TableVerification> all(tables_.size());
     std::vector<std::set<Key>> known(tables_.size());
     std::vector<std::size_t> pieces(tables_.size());
     std::vector<std::size_t> proven(tables_.size());
+    std::vector<std::size_t> holding(tables_.size());
     auto const sample = [&](std::size_t i, Key const& key, model::Finding const& finding) {
         if (all[i].samples.size() >= options_.max_samples)
             return;
@@ -177,6 +178,7 @@ std::vector<model::TableVerification> VerifiedTables::results(std::vector<Ranges
         if (!state.proof)
             continue;
         ++proven[state.table];
+        holding[state.table] += settled.contains(state.n) ? 1U : 0U;
         auto& result = all[state.table];
         result.rows += state.proof->counts.rows;
         result.missing += state.proof->counts.missing;
@@ -204,7 +206,7 @@ std::vector<model::TableVerification> VerifiedTables::results(std::vector<Ranges
         result.missing += more.missing;
         result.extra += more.extra;
         result.different += more.different;
-        bool const whole = !table.failed() && proven[i] == pieces[i] && stopped.empty();
+        bool const whole = !table.failed() && proven[i] == pieces[i] && (stopped.empty() || (pieces[i] > 0 && holding[i] == pieces[i]));
         result.why = table.why;
         if (!whole && result.why.empty())
             result.why = fmt::format("{} after {} of {} pieces", stopped, proven[i], pieces[i]);
@@ -216,13 +218,13 @@ std::vector<model::TableVerification> VerifiedTables::results(std::vector<Ranges
 }
 
 model::Verification VerifiedTables::conclude(std::vector<Ranges::State> const& states, std::set<int> const& taken_up, std::string const& stopped,
-                                             std::map<std::string, std::string>& turns) {
+                                             std::set<int> const& settled, std::map<std::string, std::string>& turns) {
     model::Verification all;
     for (auto const& state : states) {
         if (state.proof && taken_up.contains(state.n) && !state.proof->time.empty() && (all.oldest_time.empty() || state.proof->time < all.oldest_time))
             all.oldest_time = state.proof->time;
     }
-    all.tables = results(states, stopped);
+    all.tables = results(states, stopped, settled);
     for (std::size_t i = 0; i < tables_.size(); ++i) {
         if (!all.tables[i].why.empty())
             turns.erase(pairs_[i].source.quoted());

@@ -61,14 +61,14 @@ public:
     void piece_done(std::size_t i, verify::AcrossCounts const& counts, std::vector<model::Finding> const& found);
     void forget(std::size_t i); // its pieces are compared anew
     [[nodiscard]] verify::CompareProgress progress();
-    // The verification, but for its service, its moment and the time it took. `taken_up`: pieces that an earlier process proved. Of a table
-    // that is incomplete, the turn stays where it was: it is taken out of `turns`.
+    // The verification, but for its service, its moment and the time it took. `taken_up`: pieces that an earlier process proved.
+    // `stopped`: why not everything was compared; empty when it was. `settled`: pieces that hold even so. Of a table that is
+    // incomplete, the turn stays where it was: it is taken out of `turns`.
     [[nodiscard]] model::Verification conclude(std::vector<Ranges::State> const& states, std::set<int> const& taken_up, std::string const& stopped,
-                                               std::map<std::string, std::string>& turns);
+                                               std::set<int> const& settled, std::map<std::string, std::string>& turns);
 
 private:
-    // Verdicts. `stopped`: why not everything was compared; empty when it was.
-    [[nodiscard]] std::vector<model::TableVerification> results(std::vector<Ranges::State> const& states, std::string const& stopped);
+    [[nodiscard]] std::vector<model::TableVerification> results(std::vector<Ranges::State> const& states, std::string const& stopped, std::set<int> const& settled);
     void tell(std::size_t i, verify::Difference const& difference);
     [[nodiscard]] model::Finding finding(verify::TwoSessions const& sessions, Table& table, verify::Difference const& difference, bool sample);
 

@@ -251,13 +251,20 @@ TEST_F(Compare, SaysWhatItDidNotSeeWhenStopped) {
         EXPECT_EQ(stopped.verdict, Verdict::incomplete);
         EXPECT_EQ(stopped.tables[0].why.rfind("interrupted", 0), 0U) << stopped.tables[0].why;
     }
-    // A query that would wait for a minute is cancelled.
     session_->run("CREATE FUNCTION public.slow(int) RETURNS bool LANGUAGE sql AS 'SELECT true FROM pg_catalog.pg_sleep(60)'");
     std::atomic<bool> stop{false};
     auto observer = server_.connect(database_);
     auto const slept = [&] {
         return !observer.query(sql::Sql{"SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep'"}).empty();
     };
+    // What was done by then is proven.
+    auto const b = make("b", 100);
+    std::string const gate = "tableoid::regclass::text LIKE '%b' OR public.slow(id)";
+    auto const half = compare({b, a}, {.where = gate, .workers = 1}, "postgres", {.interrupted = [&] { return slept(); }});
+    EXPECT_EQ(half.verdict, Verdict::incomplete);
+    EXPECT_EQ(half.tables[0].verdict, Verdict::clean) << half.tables[0].why;
+    EXPECT_EQ(half.tables[1].verdict, Verdict::incomplete);
+    // A query that would wait for a minute is cancelled.
     auto const slow = compare({a}, {.where = "public.slow(id)"}, "postgres", {.interrupted = [&] { return slept(); }});
     EXPECT_EQ(slow.verdict, Verdict::incomplete);
     EXPECT_EQ(slow.tables[0].why.rfind("interrupted", 0), 0U) << slow.tables[0].why;
