@@ -11,6 +11,7 @@
 #include "ddl/target.hpp"
 #include "plan/loose.hpp"
 #include "plan/merge.hpp"
+#include "plan/publication.hpp"
 #include "plan/retire.hpp"
 #include "sql/builder.hpp"
 
@@ -36,21 +37,6 @@ model::Table const& known(Catalog const& catalog, QName const& name) {
                           "it was dropped or renamed under the sync: rename it back"};
     return *table;
 }
-
-std::string publication(std::string const& name, std::vector<TablePair> const& pairs) {
-    Sql sql{"CREATE PUBLICATION "};
-    sql.add(sql::Ident{name}).add(" FOR TABLE ");
-    bool first = true;
-    for (auto const& pair : pairs) {
-        if (pair.is_partition)
-            continue;
-        sql.add(first ? Sql::Fixed{""} : Sql::Fixed{", "}).add(pair.target);
-        first = false;
-    }
-    return sql.text();
-}
-
-std::string drop_publication(std::string const& name) { return Sql{"DROP PUBLICATION IF EXISTS "}.add(sql::Ident{name}).text(); }
 
 // A write that changes nothing, made as the stream will make it, and taken back at once.
 void canaries(Statements& out, std::vector<TablePair> const& pairs, Catalog const& catalog) {
@@ -168,7 +154,7 @@ Plan plan_database_cutover(std::string const& service, Setup const& setup, Datab
     auto const& pairs = database.tables;
     Plan plan{service, "cutover", pairs, {}, {}, {}};
     plan.steps.push_back({.id = "other:publication",
-                          .sql = {drop_publication(database.back_name()), publication(database.back_name(), pairs)},
+                          .sql = {drop_publication(database.back_name()), create_publication(database.back_name(), pairs, &TablePair::target, sides.other.server_version)},
                           .lock = "SHARE UPDATE EXCLUSIVE on each table of the other database",
                           .why = "what the stream will carry back",
                           .undo = {drop_publication(database.back_name())}});

@@ -7,6 +7,7 @@
 
 #include "plan/loose.hpp"
 #include "plan/machinery.hpp"
+#include "plan/publication.hpp"
 #include "plan/reference.hpp"
 #include "plan/retire.hpp"
 #include "sql/builder.hpp"
@@ -73,8 +74,6 @@ std::vector<Notice> readers(Setup const& setup, model::Catalog const& shared, st
 }
 
 Step code_step(std::string id, std::string why) { return {.id = std::move(id), .sql = {}, .lock = "", .why = std::move(why), .undo = {}}; }
-
-std::string drop_publication(std::string const& name) { return Sql{"DROP PUBLICATION IF EXISTS "}.add(sql::Ident{name}).text(); }
 
 // The names under which the old tables are held; those that stand aside already keep theirs.
 QName held(Setup const& setup, QName const& table) {

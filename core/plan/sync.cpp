@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "base/error.hpp"
+#include "plan/publication.hpp"
 #include "plan/service_role.hpp"
 #include "sql/builder.hpp"
 
@@ -48,19 +49,10 @@ void judge_identity(std::vector<Notice>& notices, model::Table const& table) {
                            fmt::format("ALTER TABLE {} SET LOGGED;  -- rewrites it", table.name.quoted())});
 }
 
-Step publication_step(std::string id, std::string const& name, std::vector<model::TablePair> const& pairs) {
-    Sql publication{"CREATE PUBLICATION "};
-    publication.add(sql::Ident{name}).add(" FOR TABLE ");
-    bool first = true;
-    for (auto const& pair : pairs) {
-        if (pair.is_partition)
-            continue;
-        publication.add(first ? Sql::Fixed{""} : Sql::Fixed{", "}).add(pair.source);
-        first = false;
-    }
-    return {.id = std::move(id), .sql = {publication.text()}, .lock = "SHARE UPDATE EXCLUSIVE on each table",
-            .why = "what the stream carries; made before the slot, which could not read it otherwise",
-            .undo = {Sql{"DROP PUBLICATION IF EXISTS "}.add(sql::Ident{name}).text()}};
+Step publication_step(std::string id, std::string const& name, std::vector<model::TablePair> const& pairs, int server_version) {
+    return {.id = std::move(id), .sql = {create_publication(name, pairs, &model::TablePair::source, server_version)},
+            .lock = "SHARE UPDATE EXCLUSIVE on each table", .why = "what the stream carries; made before the slot, which could not read it otherwise",
+            .undo = {drop_publication(name)}};
 }
 
 } // namespace
@@ -125,7 +117,7 @@ model::Plan plan_sync(model::Service const& service, model::DatabaseSetup const&
         target.post_load.push_back(std::move(*rights));
 
     plan.steps.push_back({.id = "phase:copying", .sql = {}, .lock = "", .why = "what is set up is recorded before it is made", .undo = {}});
-    plan.steps.push_back(publication_step("publication", setup.name, setup.tables));
+    plan.steps.push_back(publication_step("publication", setup.name, setup.tables, sides.source.server_version));
     plan.steps.push_back({.id = "slot", .sql = {}, .lock = "", .why = "from here on the source keeps its log for the stream; waits for the transactions that run now", .undo = {}});
     plan.steps.push_back({.id = "position", .sql = {}, .lock = "", .why = "where the target is in the source's log is kept at the target, with the rows", .undo = {}});
     auto const add = [&](std::vector<Step>& steps) {
@@ -148,7 +140,7 @@ model::Plan plan_sync(model::Service const& service, model::DatabaseSetup const&
     plan.steps.push_back({.id = "copy", .sql = {}, .lock = "", .why = "the rows, in ranges with short snapshots, in turns with the stream", .undo = {}});
     add(keys);
     if (!setup.reference.empty()) { // a slot that nobody reads keeps the log: so not before the long copy
-        plan.steps.push_back(publication_step("publication:reference", setup.reference_name(), setup.reference));
+        plan.steps.push_back(publication_step("publication:reference", setup.reference_name(), setup.reference, sides.source.server_version));
         plan.steps.push_back({.id = "slot:reference", .sql = {}, .lock = "", .why = "the reference tables have a stream of their own, which goes on after the cutover", .undo = {}});
         plan.steps.push_back({.id = "position:reference", .sql = {}, .lock = "", .why = "where the target is in the source's log, for the reference tables", .undo = {}});
         plan.steps.push_back({.id = "copy:reference", .sql = {}, .lock = "", .why = "the rows of the reference tables", .undo = {}});
@@ -167,11 +159,11 @@ model::Plan plan_cancel_sync(std::string const& service, model::DatabaseSetup co
     plan.verb = "cancel";
     plan.tables = setup.tables;
     plan.steps.push_back({.id = "drop-slot", .sql = {}, .lock = "", .why = "the source keeps its log no longer", .undo = {}});
-    plan.steps.push_back({.id = "drop-publication", .sql = {Sql{"DROP PUBLICATION IF EXISTS "}.add(sql::Ident{setup.name}).text()},
+    plan.steps.push_back({.id = "drop-publication", .sql = {drop_publication(setup.name)},
                           .lock = "ACCESS EXCLUSIVE on the publication alone", .why = "nothing reads it any more", .undo = {}});
     plan.steps.insert(plan.steps.end(), drop_locks.begin(), drop_locks.end());
     if (!setup.reference.empty())
-        plan.steps.push_back({.id = "drop-publication:reference", .sql = {Sql{"DROP PUBLICATION IF EXISTS "}.add(sql::Ident{setup.reference_name()}).text()},
+        plan.steps.push_back({.id = "drop-publication:reference", .sql = {drop_publication(setup.reference_name())},
                               .lock = "ACCESS EXCLUSIVE on the publication alone", .why = "nothing reads it any more", .undo = {}});
     plan.steps.push_back({.id = "drop-target", .sql = {}, .lock = "", .why = "what this hop made in the other database goes, the rows with it", .undo = {}});
     return plan;

@@ -9,6 +9,8 @@
 
 #include <fmt/format.h>
 
+#include "model/mark.hpp"
+
 namespace pgcarve::run {
 
 using base::Error;
@@ -89,13 +91,18 @@ Moments::Moments(Context& context, Route const& route, sync::Mapping const& mapp
 
 namespace {
 
-// Without messages in its stream nobody stops at a position.
-void check_messages(pg::Session& source) {
-    if (source.server_version() < 140'000)
+// Without marks in its stream nobody stops at a position.
+void check_marks(pg::Session& source, std::string const& publication) {
+    if (model::streams_messages(source.server_version()))
+        return;
+    Sql sql{"SELECT EXISTS (SELECT FROM pg_publication_tables WHERE pubname = "};
+    sql.bind(publication).add(" AND schemaname = ").bind(model::mark_table().schema).add(" AND tablename = ").bind(model::mark_table().name).add(") AS there");
+    if (!source.one(sql).boolean("there"))
         throw Error{Exit::not_proven, "not-proven",
-                    fmt::format("the rows come from PostgreSQL {}, whose stream carries no messages: there is no position at which both sides can be compared",
-                                source.server_version() / 10'000),
-                    "it takes PostgreSQL 14 or later on that side; a switch without a verification needs --override, which stays on record"};
+                    fmt::format("publication {} does not list {}: the stream of PostgreSQL {} carries no messages, so without that table there is no position at "
+                                "which both sides can be compared",
+                                sql::display_ident(publication), model::mark_table().display(), source.server_version() / 10'000),
+                    fmt::format("at the side that takes writes: ALTER PUBLICATION {} ADD TABLE {}", sql::quote_ident(publication), model::mark_table().quoted())};
 }
 
 } // namespace
@@ -218,7 +225,7 @@ Moment Moments::take(bool primary) {
     auto writing = std::async(std::launch::async, [&] { return pg::Session{route_.source("verify")}; });
     pg::Session watcher{route_.target("verify")};
     auto writer = writing.get();
-    check_messages(writer);
+    check_marks(writer, route_.name);
     std::unique_ptr<Own> taken;
     auto& own = kept_ ? kept_ : taken;
     step_in(own);

@@ -1,6 +1,6 @@
 // One logical position at which both databases can be read, under live writes.
 //
-// A snapshot of the source is taken, then a message is committed there that asks for a hold (sync::hold_message). Whoever
+// A snapshot of the source is taken, then a mark (a message) is committed there that asks for a hold (sync::hold_message). Whoever
 // applies the stream stops right behind it, while a snapshot of the target is taken; that this one is exactly there is
 // read in it. Then, with the message's position as the moment:
 //   - a transaction which the source's snapshot sees had committed before the message, so the target's has it;
@@ -73,9 +73,8 @@ public:
     Moments& operator=(Moments const&) = delete;
     ~Moments();
 
-    // Throws "not-proven" (exit 3) when the stream does not get there in time, saying how far behind it is, or when the source
-    // is older than PostgreSQL 14;
-    // "interrupted"; what the stream stopped for. `primary`: read the source itself, whatever scan_dsn says.
+    // Throws "not-proven" (exit 3) when the stream does not get there in time, saying how far behind it is, or when it carries no
+    // marks; "interrupted"; what the stream stopped for. `primary`: read the source itself, whatever scan_dsn says.
     [[nodiscard]] Moment take(bool primary = false);
     // Returns when the target has everything that committed before `mark` (sync::mark()), within `limit`. Errors as take().
     // When no sync runs, the stream is kept open until this object ends.

@@ -92,7 +92,7 @@ void TargetSteps::drop_schema_when_empty() {
     if (target_.one(Sql{"SELECT NOT EXISTS (SELECT FROM pgcarve.stream) AND NOT EXISTS (SELECT FROM pgcarve.step) AND "
                         "pg_catalog.to_regclass('pgcarve.service') IS NULL AS empty"})
             .boolean("empty"))
-        target_.run("DROP TABLE IF EXISTS pgcarve.loose_queue; DROP TABLE pgcarve.aside, pgcarve.touched, pgcarve.chunk, pgcarve.step, pgcarve.authority, pgcarve.stream;"
+        target_.run("DROP TABLE IF EXISTS pgcarve.loose_queue, pgcarve.mark; DROP TABLE pgcarve.aside, pgcarve.touched, pgcarve.chunk, pgcarve.step, pgcarve.authority, pgcarve.stream;"
                     " DROP SCHEMA pgcarve");
 }
 

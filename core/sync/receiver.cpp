@@ -13,6 +13,7 @@
 #include <fmt/format.h>
 
 #include "base/error.hpp"
+#include "model/mark.hpp"
 #include "wire/decoder.hpp"
 #include "wire/relations.hpp"
 
@@ -39,6 +40,7 @@ struct Receiver::Impl {
     struct Known {
         wire::Relations::Shape shape;
         std::optional<Mapping::Resolved> resolved; // nullopt: its changes are left out
+        std::optional<std::size_t> mark{};         // of pgcarve's table of marks: the column with the content
     };
     std::unordered_map<std::uint32_t, Known> known; // by the relation's number
     std::unique_ptr<Batch> batch = std::make_unique<Batch>();
@@ -46,7 +48,7 @@ struct Receiver::Impl {
     base::Lsn committed{}; // where the open transaction ends
     base::Lsn from;
     std::size_t ended = 0; // changes in `batch` of transactions that have ended; the others are of the open one
-    std::optional<std::string> marker; // of the open transaction
+    std::optional<std::string> marker; // of the open transaction: from a message, or from a row of the table of marks
     bool skipping = false; // a transaction that the target has already
     Clock::time_point last_status = Clock::now();
     base::Lsn heard{}; // from a keepalive: nothing before it is still to come, but for what `batch` holds
@@ -169,7 +171,26 @@ struct Receiver::Impl {
 
     void on(wire::Relation const& m) {
         auto const& shape = relations.replace(m, {});
-        known[m.id.value] = Known{shape, mapping.resolve(*shape, committed)};
+        if (auto const mark = mark_of(*shape))
+            known[m.id.value] = Known{shape, std::nullopt, mark};
+        else
+            known[m.id.value] = Known{shape, mapping.resolve(*shape, committed)};
+    }
+
+    static std::optional<std::size_t> mark_of(wire::RelationShape const& shape) {
+        if (sql::QName{shape.schema, shape.name} != model::mark_table())
+            return std::nullopt;
+        auto const at = std::ranges::find(shape.columns, model::mark_column, &wire::RelationShape::Column::name);
+        if (at == shape.columns.end())
+            throw base::Error{base::Exit::needs_decision, "schema-changed", fmt::format("{} has no column {} any more", model::mark_table().display(), model::mark_column),
+                              "it is pgcarve's own: make it as `pgcarve init` does"};
+        return static_cast<std::size_t>(at - shape.columns.begin());
+    }
+
+    void note_mark(Known const& table, wire::Tuple row) {
+        table.shape->check(row);
+        if (auto const& cell = row[*table.mark]; cell.state == wire::ColumnState::text)
+            marker = std::string{cell.value};
     }
 
     Known const& relation(base::Oid id) {
@@ -198,6 +219,8 @@ struct Receiver::Impl {
         if (skipping)
             return;
         auto const& table = relation(m.relation);
+        if (table.mark)
+            note_mark(table, m.row);
         if (!table.resolved)
             return;
         auto const row = keep(table, m.row);
@@ -209,6 +232,8 @@ struct Receiver::Impl {
         if (skipping)
             return;
         auto const& table = relation(m.relation);
+        if (table.mark)
+            note_mark(table, m.row);
         if (!table.resolved)
             return;
         auto row = keep(table, m.row);

@@ -3,7 +3,7 @@
 // What is received waits in a queue of bounded size; when that is full the server waits, while it goes on hearing from
 // us: feedback never depends on how fast the target applies. Only what the applier has called durable is confirmed.
 //
-// A batch is handed over when it is large, when its transaction carried pgcarve's own message, or when no other batch
+// A batch is handed over when it is large, when its transaction carried a mark of pgcarve's (a message, or model/mark.hpp), or when no other batch
 // waits and it has some size, or nothing else is there to be read: so that a quiet stream has no delay and a busy one
 // large batches.
 //

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "base/error.hpp"
+#include "model/mark.hpp"
 #include "sql/builder.hpp"
 
 namespace pgcarve::sync {
@@ -34,6 +35,7 @@ void prepare_target(pg::Session& target) {
     target.run("CREATE TABLE IF NOT EXISTS pgcarve.aside (stream text NOT NULL REFERENCES pgcarve.stream ON DELETE CASCADE, "
                "source_table text NOT NULL, reason text NOT NULL, comes_back boolean NOT NULL DEFAULT false, "
                "since timestamptz NOT NULL DEFAULT clock_timestamp(), PRIMARY KEY (stream, source_table))");
+    target.run("CREATE TABLE IF NOT EXISTS pgcarve.mark (one boolean PRIMARY KEY DEFAULT true CHECK (one), content text NOT NULL)");
     transaction.commit();
 }
 
@@ -56,11 +58,15 @@ void forget(pg::Session& target, std::string const& stream) {
 }
 
 base::Lsn mark(pg::Session& source, std::string const& content) {
-    Sql sql{"SELECT pg_logical_emit_message(true, "};
-    sql.bind(std::string{message_prefix}).add(", ").bind(content).add(")::text AS position");
+    Sql sql;
+    if (model::streams_messages(source.server_version()))
+        sql.add("SELECT pg_logical_emit_message(true, ").bind(std::string{message_prefix}).add(", ").bind(content).add(")::text AS position");
+    else // RETURNING is evaluated behind the row's own record, and before the commit's
+        sql.add("INSERT INTO pgcarve.mark (content) VALUES (").bind(content).add(") ON CONFLICT (one) DO UPDATE SET content = EXCLUDED.content"
+                                                                                 " RETURNING pg_current_wal_insert_lsn()::text AS position");
     auto const position = base::Lsn::parse(source.one(sql).text("position"));
     if (!position)
-        base::bug("a message without a position");
+        base::bug("a mark without a position");
     return *position;
 }
 

@@ -31,7 +31,7 @@ struct StreamSettings {
     ReceiverLimits limits{};
 };
 
-// Creates pgcarve.stream, pgcarve.chunk and pgcarve.touched at the target, in the schema pgcarve, unless they are there.
+// Creates the tables that a stream keeps at its target, and that of marks (model/mark.hpp) for the stream back, in the schema pgcarve, unless they are there.
 void prepare_target(pg::Session& target);
 // The position of a stream; nullopt when the target does not know it.
 [[nodiscard]] std::optional<base::Lsn> position(pg::Session& target, std::string const& stream);
@@ -39,8 +39,9 @@ void set_position(pg::Session& target, std::string const& stream, base::Lsn at, 
 // The stream and the record of its copy, in the caller's transaction.
 void forget(pg::Session& target, std::string const& stream);
 
-// Writes a message into the source's log and returns its position: every transaction that anybody can see now has its
-// commit before it, also those which do not wait for their log to be flushed, and the message's own flushes all.
+// Writes a message into the source's log (where streams carry none, the row of pgcarve.mark) and returns its position: every
+// transaction that anybody can see now has its commit before it, also those which do not wait for their log to be flushed, and
+// the message's own flushes all. Not in a transaction of the caller's.
 [[nodiscard]] base::Lsn mark(pg::Session& source, std::string const& content = {});
 
 // A message that begins so has the stream wait, behind its commit and for less than a second, while a session at the

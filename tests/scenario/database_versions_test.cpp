@@ -32,10 +32,12 @@ TEST_P(DatabaseVersions, ThereAndBackAndThere) {
     carving.expect(0, "sync shop --yes --until-caught-up");
     Client client{sides, 1};
     client.more(3);
+    carving.expect(0, "verify shop --nice-ratio 0");
     carving.expect(0, std::string{"cutover shop --yes"} + test::agreed);
     client.more(5);
     EXPECT_EQ(client.lost(sides[1]), 0);
     EXPECT_EQ(Hop::takes_writes(sides[0]), "refused");
+    carving.expect(0, "verify shop --nice-ratio 0");
     carving.expect(0, "rollback shop --yes");
     client.more(5);
     EXPECT_EQ(client.lost(sides[0]), 0);

@@ -226,6 +226,34 @@ TEST(Stream, SubtransactionsAndMessages) {
     pair.expect_equal_but({"ignored"});
 }
 
+// As at a server whose streams carry no messages.
+TEST(Stream, MarksInATable) {
+    Pair pair{"CREATE TABLE t (id int PRIMARY KEY, v text)"};
+    sync::prepare_target(pair.source);
+    pair.limits.batch_changes = 3;
+    auto const mark = [](std::string const& content) {
+        return fmt::format("INSERT INTO pgcarve.mark (content) VALUES ('{}') ON CONFLICT (one) DO UPDATE SET content = EXCLUDED.content", content);
+    };
+    auto const tables = pair.mapping();
+    auto const stream = pair.stream(tables);
+    pair.run(mark("first"));
+    pair.catch_up(*stream);
+    EXPECT_EQ(stream->marker(), "first");
+    pair.run("BEGIN; " + mark("second") + "; INSERT INTO t SELECT i, 'm' FROM generate_series(10, 20) i; COMMIT");
+    pair.catch_up(*stream);
+    EXPECT_EQ(stream->marker(), "second");
+    pair.run("BEGIN; " + mark("never") + "; ROLLBACK; INSERT INTO t VALUES (1, 'a')");
+    pair.run("DELETE FROM pgcarve.mark; TRUNCATE pgcarve.mark");
+    pair.catch_up(*stream);
+    EXPECT_EQ(stream->marker(), "second");
+    pair.expect_equal();
+    stream->stop();
+    pair.run("ALTER TABLE pgcarve.mark RENAME content TO other; INSERT INTO pgcarve.mark VALUES (true, 'x')");
+    auto const error = pair.failure(tables);
+    EXPECT_EQ(error.code(), "schema-changed");
+    EXPECT_NE(std::string{error.what()}.find("pgcarve.mark"), std::string::npos) << error.what();
+}
+
 long vm_hwm_kb() {
     std::ifstream in{"/proc/self/status"};
     for (std::string line; std::getline(in, line);) {
