@@ -38,11 +38,11 @@ class Run {
 public:
     Run(pg::SessionSettings const& settings, std::vector<model::TablePair> const& pairs, SchemaOptions const& options, verify::CompareEvents const& events,
         std::function<void(std::string const&)> const& info)
-        : settings_{settings}, pairs_{pairs}, options_{options}, info_{info}, events_{events}, own_session_{settings}, tables_{pairs, options.compare, nobody_},
+        : settings_{settings}, pairs_{pairs}, options_{options}, info_{info}, own_session_{settings}, tables_{pairs, options.compare, nobody_},
           watch_{own_session_, options.compare, events, tables_},
           crew_{settings, workers(options.compare.workers), options.compare.snapshot_limit,
                 options.compare.snapshot_limit + statement_grace, tables_, watch_}, shapes_(pairs.size()),
-          samples_(pairs.size()) {
+          samples_(pairs.size()), dirty_(pairs.size()) {
         if (options.since)
             tables_.only_some();
         if (options.shared == nullptr) {
@@ -255,6 +255,8 @@ private:
         tables_.piece_done(unit.table, result.counts, result.samples);
         std::lock_guard const lock{mutex_};
         samples_[unit.table][unit.n] = result.samples.size();
+        if (!result.counts.clean())
+            dirty_[unit.table].push_back(unit.scope.range);
         if (counts)
             held_.insert(unit.n);
     }
@@ -400,6 +402,7 @@ private:
         {
             std::lock_guard const lock{mutex_};
             samples_[i].clear();
+            dirty_[i].clear();
         }
         tables_.forget(i);
         if (own_ranges_ == nullptr) {
@@ -430,6 +433,13 @@ private:
         all.seconds = watch_.seconds();
         all.rested = watch_.pace().rested().count();
         outcome.turns = std::move(turns_);
+        for (std::size_t i = 0; i < pairs_.size(); ++i) {
+            if (again_found(i)) // by key, at a later moment: which piece that is in, only the server can say
+                dirty_[i] = {verify::Range{}};
+            if (!dirty_[i].empty())
+                outcome.dirty.push_back({pairs_[i], *shapes_[i], std::move(dirty_[i])});
+        }
+        outcome.interrupted = watch_.interrupted();
         watch_.look(); // the last progress
         return outcome;
     }
@@ -438,7 +448,6 @@ private:
     std::vector<model::TablePair> const& pairs_;
     SchemaOptions const& options_;
     std::function<void(std::string const&)> const& info_;
-    verify::CompareEvents const& events_;
     AcrossFound nobody_;
     pg::Session own_session_;
     VerifiedTables tables_;
@@ -450,6 +459,7 @@ private:
     std::mutex mutex_;
     std::vector<std::optional<PairShape>> shapes_; // as of the moment
     std::vector<std::map<int, std::size_t>> samples_; // kept of each piece
+    std::vector<std::vector<verify::Range>> dirty_;   // pieces that differ
     std::set<int> held_;             // pieces that were compared at this moment
     std::set<int> taken_up_;         // pieces that were proven before this process began
     std::map<std::size_t, std::int64_t> counted_; // rows that were looked at again
@@ -471,6 +481,12 @@ SchemaOutcome verify_schema(pg::SessionSettings const& settings, std::string con
     auto outcome = Run{settings, pairs, options, events, info}.go();
     outcome.verification.service = service;
     return outcome;
+}
+
+verify::Located locate_differences(pg::SessionSettings const& settings, std::string const& service, std::vector<model::TablePair> const& pairs,
+                                   verify::CompareOptions const& options, verify::CompareEvents const& events) {
+    auto outcome = verify_schema(settings, service, pairs, {.compare = options}, events);
+    return {std::move(outcome.verification), std::move(outcome.dirty), outcome.interrupted};
 }
 
 } // namespace pgcarve::run

@@ -17,6 +17,7 @@
 #include "control/verify_run.hpp"
 #include "model/plan.hpp"
 #include "verify/compare.hpp"
+#include "verify/repair.hpp"
 
 namespace pgcarve::run {
 
@@ -35,11 +36,17 @@ struct SchemaOptions {
 struct SchemaOutcome {
     model::Verification verification;
     std::map<std::string, std::string> turns;
+    std::vector<verify::DirtyPair> dirty; // where it found differences: for repair
+    bool interrupted = false;
 };
 
 // `info`: what an operator may want to know. `pairs`: from the authority to what follows it.
 [[nodiscard]] SchemaOutcome verify_schema(pg::SessionSettings const& settings, std::string const& service, std::vector<model::TablePair> const& pairs,
                                           SchemaOptions const& options, verify::CompareEvents const& events,
                                           std::function<void(std::string const&)> const& info = [](std::string const&) {});
+
+// Compares everything, for a repair.
+[[nodiscard]] verify::Located locate_differences(pg::SessionSettings const& settings, std::string const& service, std::vector<model::TablePair> const& pairs,
+                                                 verify::CompareOptions const& options, verify::CompareEvents const& events);
 
 } // namespace pgcarve::run

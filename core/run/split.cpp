@@ -12,6 +12,7 @@
 #include "run/crossings.hpp"
 #include "run/executor.hpp"
 #include "run/facts.hpp"
+#include "run/schema_verification.hpp"
 #include "run/verification.hpp"
 #include "verify/repair.hpp"
 
@@ -175,7 +176,8 @@ private:
         context_.events.info(step.why);
         verify::RepairEvents events;
         events.compare.interrupted = [this] { return context_.interrupt.requested(); };
-        auto const report = verify::repair(context_.shared("repair"), service_, pairs, {}, events);
+        auto const settings = context_.shared("repair");
+        auto const report = verify::repair(settings, locate_differences(settings, service_, pairs, {}, events.compare), {}, events);
         context_.interrupt.check();
         if (report.remaining() > 0)
             throw Error{Exit::needs_decision, "rows-differ", fmt::format("{} rows of {} could not be made equal", report.remaining(), name),

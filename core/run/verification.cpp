@@ -168,7 +168,9 @@ verify::RepairReport repair_plan(Context& context, RepairRequest const& request,
     events.statement = statement;
     if (in_two_databases(state))
         return plan_database_repair(context, state, request.tables, events);
-    return verify::print_repairs(context.shared("repair"), request.service, oriented_pairs(state), repair_options(request), events);
+    auto const options = repair_options(request);
+    auto found = locate_differences(context.shared("repair"), request.service, oriented_pairs(state), options.compare, events.compare);
+    return verify::print_repairs(context.shared("repair"), std::move(found), options, events);
 }
 
 namespace {
@@ -199,7 +201,10 @@ verify::RepairReport repair_service(Context& context, RepairRequest const& reque
         return repair_beside_sync(context, request, now);
     control::Lease const lease{context.shared("lease"), request.service, "repair", context.operator_name};
     auto const state = repairable(session, request.service);
-    auto report = verify::repair(context.shared("repair"), request.service, oriented_pairs(state), repair_options(request), repair_events(context));
+    auto const options = repair_options(request);
+    auto const events = repair_events(context);
+    auto found = locate_differences(context.shared("repair"), request.service, oriented_pairs(state), options.compare, events.compare);
+    auto report = verify::repair(context.shared("repair"), std::move(found), options, events);
     pg::Transaction transaction{session};
     control::Store store{session};
     store.check_lease(lease);

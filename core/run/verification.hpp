@@ -23,8 +23,8 @@ namespace pgcarve::run {
 // Services of the boundary map whose rows are on two sides now.
 [[nodiscard]] std::vector<std::string> services_in_flight(Context& context);
 
-// Compares and records the verdict. `incremental` matters to services in two databases only: one snapshot sees all of the others. Throws "nothing-to-verify" (exit 2) when there is only one copy of the rows,
-// "not-proven" (exit 3) while the backfill runs.
+// Compares and records the verdict. `incremental`: what was written since the last clean verification, and a share of the rest.
+// Throws "nothing-to-verify" (exit 2) when there is only one copy of the rows, "not-proven" (exit 3) while the backfill runs.
 [[nodiscard]] model::Verification verify_service(Context& context, std::string const& service, bool incremental,
                                                  verify::CompareOptions const& options, verify::CompareEvents const& events);
 

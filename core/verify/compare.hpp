@@ -1,20 +1,6 @@
-// Compares pairs of tables of one database, row by row and exactly, inside one snapshot, and tells where they differ: for
-// repair, which looks at those places again. (For a verdict: run/schema_verification.hpp.)
+// What is asked of a comparison of two copies of a service's tables, and what it tells meanwhile.
 //
-// A coordinator exports a snapshot, the workers import it, so every table is seen at the
-// same moment and a clean verdict is a proof for it (`proven_lsn`, `proven_time`). Big tables are
-// cut into ranges of the key, which the workers share out; each range is one aggregate
-// query over a full join, and details are fetched, bounded, only where it found something.
-// Between ranges a worker ends its transaction, so that a waiting DDL statement waits for
-// one range at most; what such a statement may have hidden from the snapshot is noticed.
-//
-// Nothing but SELECT on the tables is needed. A table that cannot be compared (missing, columns
-// differ, locked, row security, no rights, cancelled) is incomplete with the reason, and
-// the others go on. What equality means: statements.hpp. `where` restricts both sides by
-// each side's own values: a row whose condition holds on one side only counts as missing or extra.
-//
-// Errors: base::Error "unreachable", "server-lost"; "unknown-table" (exit 2).
-// Threads: workers are threads of its own; events are called on the calling thread.
+// `where` restricts both sides by each side's own values: a row whose condition holds on one side only counts as missing or extra.
 #pragma once
 
 #include <functional>
@@ -25,8 +11,6 @@
 #include "base/duration.hpp"
 #include "model/plan.hpp"
 #include "model/verification.hpp"
-#include "pg/session.hpp"
-#include "verify/statements.hpp"
 
 namespace pgcarve::verify {
 
@@ -65,23 +49,5 @@ struct CompareEvents {
     std::function<bool()> interrupted{};                    // true: cancel what runs, return what is known
     std::function<void(std::string const&)> note{};         // what is worth knowing, once
 };
-
-// Where the differences are, for repair: of one pair, the ranges that hold any, in no order.
-struct DirtyPair {
-    std::size_t pair = 0; // index into the pairs compared
-    PairShape shape;
-    std::vector<Range> ranges;
-};
-
-struct Comparison {
-    model::Verification verification;
-    std::vector<DirtyPair> dirty;
-    bool interrupted = false;
-};
-
-// The verification has one entry a pair, in the order given. `mode` is "full".
-[[nodiscard]] Comparison compare_and_locate(pg::SessionSettings const& settings, std::string const& service,
-                                            std::vector<model::TablePair> const& pairs, CompareOptions const& options,
-                                            CompareEvents const& events);
 
 } // namespace pgcarve::verify

@@ -30,6 +30,13 @@ struct RangeResult {
     std::vector<model::Finding> samples; // in the order of the key
 };
 
+// Where a pair differs, or did a moment ago: in no order.
+struct DirtyPair {
+    model::TablePair pair;
+    PairShape shape;
+    std::vector<Range> ranges;
+};
+
 // `samples`: how many at most. `valued`: so many of them with their values.
 [[nodiscard]] RangeResult compare_range(pg::Session& session, PairShape const& shape, Scope const& scope, std::size_t samples, std::size_t valued);
 

@@ -398,9 +398,9 @@ std::vector<Patient*> parents_first(pg::Session& session, std::vector<Patient>& 
     return ordered;
 }
 
-std::vector<Patient> admit(Comparison& comparison) {
+std::vector<Patient> admit(std::vector<DirtyPair>& all) {
     std::vector<Patient> patients;
-    for (auto& dirty : comparison.dirty) {
+    for (auto& dirty : all) {
         Patient patient;
         patient.report.source = dirty.shape.source;
         patient.report.target = dirty.shape.target;
@@ -420,19 +420,13 @@ std::int64_t RepairReport::remaining() const {
     return sum;
 }
 
-RepairReport print_repairs(pg::SessionSettings const& settings, std::string const& service,
-                           std::vector<model::TablePair> const& pairs, RepairOptions const& options,
-                           RepairEvents const& events) {
-    auto comparison = compare_and_locate(settings, service, pairs, options.compare, events.compare);
-    RepairReport report{std::move(comparison.verification), {}, comparison.interrupted};
-    std::vector<std::size_t> numbers;
-    for (auto const& dirty : comparison.dirty)
-        numbers.push_back(dirty.pair);
-    auto patients = admit(comparison);
+RepairReport print_repairs(pg::SessionSettings const& settings, Located found, RepairOptions const& options, RepairEvents const& events) {
+    RepairReport report{std::move(found.verification), {}, found.interrupted};
+    auto patients = admit(found.dirty);
     Surgeon surgeon{settings, options, events};
     auto const ordered = parents_first(surgeon.session(), patients);
     auto const print = [&](Patient& patient, Kinds kinds) {
-        auto const& pair = pairs[numbers[static_cast<std::size_t>(&patient - patients.data())]];
+        auto const& pair = found.dirty[static_cast<std::size_t>(&patient - patients.data())].pair;
         surgeon.each_page(patient, kinds, [&](std::vector<Difference> const& page) {
             for (auto const& difference : page) {
                 if (events.statement)
@@ -450,11 +444,9 @@ RepairReport print_repairs(pg::SessionSettings const& settings, std::string cons
     return report;
 }
 
-RepairReport repair(pg::SessionSettings const& settings, std::string const& service,
-                    std::vector<model::TablePair> const& pairs, RepairOptions const& options, RepairEvents const& events) {
-    auto comparison = compare_and_locate(settings, service, pairs, options.compare, events.compare);
-    RepairReport report{std::move(comparison.verification), {}, comparison.interrupted};
-    auto patients = admit(comparison);
+RepairReport repair(pg::SessionSettings const& settings, Located found, RepairOptions const& options, RepairEvents const& events) {
+    RepairReport report{std::move(found.verification), {}, found.interrupted};
+    auto patients = admit(found.dirty);
     Surgeon surgeon{settings, options, events};
     for (auto& patient : patients)
         patient.rules = read_rules(surgeon.session(), patient.shape);

@@ -1,4 +1,4 @@
-// Makes the follower's rows equal to the authority's where a fresh comparison finds differences.
+// Makes the follower's rows equal to the authority's where a fresh comparison found differences.
 //
 // Never writes to the source. The statements are the smallest that do it: INSERT … SELECT
 // of a missing row, UPDATE of the columns that differ, DELETE of an extra row.
@@ -17,8 +17,8 @@
 //
 // Needs SELECT and UPDATE (for the row locks) on the source, and all rights on the target.
 //
-// Errors: as compare(); "lock-not-acquired" (exit 4); pg::SqlError for what is wrong
-// with a whole table, such as a missing right. Threads: as compare().
+// Errors: "unreachable", "server-lost"; "lock-not-acquired" (exit 4); pg::SqlError for what is wrong
+// with a whole table, such as a missing right. Threads: one at a time.
 #pragma once
 
 #include <functional>
@@ -27,6 +27,7 @@
 
 #include "pg/retry.hpp"
 #include "verify/compare.hpp"
+#include "verify/pair_ranges.hpp"
 
 namespace pgcarve::verify {
 
@@ -78,14 +79,17 @@ struct RepairReport {
     [[nodiscard]] std::int64_t remaining() const;
 };
 
-// Compares and hands out every statement that repair() would begin with. Changes nothing.
-RepairReport print_repairs(pg::SessionSettings const& settings, std::string const& service,
-                           std::vector<model::TablePair> const& pairs, RepairOptions const& options,
-                           RepairEvents const& events);
+// What the comparison found.
+struct Located {
+    model::Verification verification;
+    std::vector<DirtyPair> dirty;
+    bool interrupted = false;
+};
 
-// Compares, repairs all differences (not only the samples), and verifies exactly the keys it handled.
-RepairReport repair(pg::SessionSettings const& settings, std::string const& service,
-                    std::vector<model::TablePair> const& pairs, RepairOptions const& options,
-                    RepairEvents const& events);
+// Hands out every statement that repair() would begin with. Changes nothing.
+RepairReport print_repairs(pg::SessionSettings const& settings, Located found, RepairOptions const& options, RepairEvents const& events);
+
+// Repairs all differences that are in these places now (not only the samples), and verifies exactly the keys it handled.
+RepairReport repair(pg::SessionSettings const& settings, Located found, RepairOptions const& options, RepairEvents const& events);
 
 } // namespace pgcarve::verify

@@ -69,15 +69,16 @@ TEST_F(Compare, ProvesEqualTablesForAPositionAndATime) {
 
 TEST_F(Compare, CutsBigTablesIntoRanges) {
     auto const a = make("a", 1000);
-    std::size_t ranges = 0;
-    auto session = server_.connect(database_);
-    auto const located = verify::compare_and_locate(settings(), "shop", {a}, {.rows_per_item = 1}, {});
-    EXPECT_TRUE(located.dirty.empty());
+    auto const locate = [&](base::Millis snapshots = base::Millis{300'000}) {
+        return run::locate_differences(settings(), "shop", {a}, {.rows_per_item = 1, .snapshot_limit = snapshots}, {});
+    };
+    EXPECT_TRUE(locate().dirty.empty());
     session_->run("UPDATE shop.a SET v = 'other'");
-    auto const all = verify::compare_and_locate(settings(), "shop", {a}, {.rows_per_item = 1}, {});
-    ranges = all.dirty.at(0).ranges.size();
-    EXPECT_EQ(ranges, 1000U);
-    EXPECT_EQ(all.verification.tables[0].different, 1000);
+    for (auto const snapshots : {300'000, 100}) {
+        auto const all = locate(base::Millis{snapshots});
+        EXPECT_EQ(all.dirty.at(0).ranges.size(), 1000U);
+        EXPECT_EQ(all.verification.tables[0].different, 1000);
+    }
 }
 
 TEST_F(Compare, CountsExactlyAndBoundsSamplesInTheOrderOfTheKey) {

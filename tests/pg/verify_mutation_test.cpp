@@ -217,7 +217,7 @@ TEST_P(Mutation, FindsAndMendsExactlyWhatWasChanged) {
     verify::RepairOptions repair;
     repair.compare = options;
     repair.batch_rows = 1 + any(5);
-    auto const report = verify::repair(settings, "shop", pairs, repair, {});
+    auto const report = verify::repair(settings, run::locate_differences(settings, "shop", pairs, options, {}), repair, {});
     EXPECT_EQ(report.remaining(), 0);
     EXPECT_EQ(contents("side"), contents("app"));
     EXPECT_EQ(run::verify_schema(settings, "shop", pairs, {.compare = options}, {}).verification.verdict, model::Verdict::clean);

@@ -29,8 +29,12 @@ protected:
 
     static model::TablePair pair(std::string const& name) { return {{"public", name}, {"shop", name}, {"id"}}; }
 
+    [[nodiscard]] verify::Located located(std::vector<model::TablePair> const& pairs, verify::RepairOptions const& options) const {
+        return run::locate_differences(settings(), "shop", pairs, options.compare, {});
+    }
+
     verify::RepairReport repair(std::vector<model::TablePair> const& pairs, verify::RepairOptions const& options = {}) {
-        return verify::repair(settings(), "shop", pairs, options, {});
+        return verify::repair(settings(), located(pairs, options), options, {});
     }
 
     Verdict verdict(std::vector<model::TablePair> const& pairs) {
@@ -53,7 +57,7 @@ TEST_F(Repair, PrintsTheSmallestStatementsAndChangesNothing) {
     std::vector<std::string> printed;
     verify::RepairEvents events;
     events.statement = [&](verify::RepairStatement const& s) { printed.push_back(s.sql); };
-    verify::print_repairs(settings(), "shop", {pair("a")}, {.batch_rows = 1}, events);
+    verify::print_repairs(settings(), located({pair("a")}, {}), {.batch_rows = 1}, events);
     EXPECT_EQ(printed, (std::vector<std::string>{
                            "DELETE FROM shop.a WHERE id = '4';",
                            "UPDATE shop.a AS t SET w = s.w FROM public.a AS s WHERE s.id = '2' AND t.id = '2';",
