@@ -27,7 +27,7 @@ struct AcrossOptions {
     base::Millis snapshot_limit{300'000}; // no snapshot is held for longer, but for the statement that runs then
     base::Millis doubt_limit{60'000};     // how long rows may stay in doubt
     MomentLimits moments{};
-    double bucket_rows = 5'000;
+    double bucket_rows = 1'000; // looked at row by row where they differ
     double unit_rows = 200'000; // compared in one transaction
     std::size_t max_touched = 500'000; // keys looked at one by one; beyond them all rows are
     std::string scan_dsn; // where the source is read: a standby of it; empty: itself

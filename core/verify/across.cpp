@@ -205,9 +205,9 @@ std::vector<Key> across_bounds(TwoSessions const& sessions, AcrossShape const& s
     if (shape.pages < 1)
         return {};
     auto const side = shape.bigger();
-    // About five pages a bucket tell well enough where to cut; in tables of few pages every row is cheap to look at.
-    double const buckets = shape.rows[side] / rows;
-    double const percent = shape.pages < 2'000 ? 100.0 : std::clamp(100.0 * 5.0 * buckets / shape.pages, 0.001, 100.0);
+    // About one page a bucket tells well enough where to cut, but not too few of them.
+    double const wanted = std::max(shape.rows[side] / rows, 100.0);
+    double const percent = std::clamp(100.0 * wanted / shape.pages, 0.001, 100.0);
     AcrossScope scope;
     scope.where = where;
     std::vector<Key> bounds;
@@ -256,13 +256,20 @@ AcrossCounts compare_scope(TwoSessions const& sessions, AcrossShape const& shape
         for (auto const side : sides)
             add(digests[side], *answers[side], first);
     };
-    collect(0, [&](Side side) { return digest_one(shape, side, outer(0)); });
-    if (bounds.size() > 1) {
+    // Both sides wait for each other at the end of a statement: so as few of them as can be.
+    auto edges = bounds;
+    if (scope.range.after)
+        edges.insert(edges.begin(), *scope.range.after);
+    if (scope.range.up_to)
+        edges.push_back(*scope.range.up_to);
+    if (!scope.range.after)
+        collect(0, [&](Side side) { return digest_one(shape, side, outer(0)); });
+    if (edges.size() > 1) {
         auto inner = scope;
         inner.range = {};
-        collect(0, [&](Side side) { return digest_ranges(shape, side, bounds, inner); });
+        collect(scope.range.after ? -1 : 0, [&](Side side) { return digest_ranges(shape, side, edges, inner); });
     }
-    if (!bounds.empty())
+    if (!scope.range.up_to && !edges.empty())
         collect(static_cast<int>(bounds.size()), [&](Side side) { return digest_one(shape, side, outer(bounds.size())); });
     AcrossCounts counts;
     for (auto const& [bucket, digest] : digests[Side::source])
