@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "run/published.hpp"
 #include "sync/aside.hpp"
 
 namespace pgcarve::run {
@@ -45,6 +46,8 @@ StreamLag read_lag(Route const& way, pg::Session& source, pg::Session* target) {
     StreamLag lag;
     auto const slot = read_slot(source, way.name);
     lag.slot_problem = slot_problem(slot, way.name);
+    lag.mend = way.back ? fmt::format("nothing keeps the shared database in step; pgcarve complete {0} ends the hop, pgcarve doctor {0} says more", way.service)
+                        : fmt::format("pgcarve sync {} --heal", way.service);
     if (!slot || !slot->maybe("bytes"))
         return lag;
     lag.bytes = slot->integer("bytes");
@@ -62,9 +65,16 @@ StreamLag read_lag(Route const& way, pg::Session& source, pg::Session* target) {
                                            .bind(way.name));
     if (!row)
         return lag;
-    if (auto const apart = sync::asides(*target, way.name); !apart.empty() && lag.slot_problem && lag.slot_problem->empty())
-        lag.slot_problem = fmt::format("{} tables do not follow ({}: {})", apart.size(), apart.front().table,
-                                       apart.front().returning ? "being mended" : apart.front().reason);
+    if (lag.slot_problem && lag.slot_problem->empty()) {
+        if (auto problem = publication_problem(way, source); !problem.empty()) {
+            lag.slot_problem = std::move(problem);
+            lag.mend = publication_mend(way);
+        } else if (auto const apart = sync::asides(*target, way.name); !apart.empty()) {
+            lag.slot_problem = fmt::format("{} tables do not follow ({}: {})", apart.size(), apart.front().table,
+                                           apart.front().returning ? "being mended" : apart.front().reason);
+            lag.mend = apart.front().returning ? fmt::format("pgcarve sync {}", way.service) : fmt::format("pgcarve sync {} --bring-back TABLE", way.service);
+        }
+    }
     auto const position = base::Lsn::parse(row->text("position"));
     auto const flushed = base::Lsn::parse(slot->text("flushed"));
     if (position && flushed && *position >= *flushed)

@@ -18,7 +18,8 @@ struct StreamLag {
     std::optional<base::Millis> behind;  // how old the last commit is that the target has; 0 when it has everything
     std::optional<bool> growing;
     std::optional<base::Millis> drain;   // how long a marker written now took to be applied
-    std::optional<std::string> slot_problem; // "": healthy
+    std::optional<std::string> slot_problem; // of the slot, the publication or single tables; "": healthy
+    std::string mend;                        // what to do about it
 };
 
 // From what both servers know. `target` may be nullptr: it could not be reached.

@@ -9,6 +9,7 @@
 
 #include "pg/wake.hpp"
 #include "run/patience.hpp"
+#include "run/published.hpp"
 #include "run/sync_mend.hpp"
 #include "sync/stream.hpp"
 
@@ -79,6 +80,7 @@ struct ReferenceStream::Impl {
             (void)mend(context, way, shared, source, apart, options, {}, outcome, wake.get(), [this] { return over(); });
             return; // and look again
         }
+        require_published(way, source);
         auto const tables = read_mapping(way, source, apart.left, TargetFirst::accepted);
         auto const stream = open_stream(context, way, tables, wake.get());
         while (!over()) {

@@ -30,8 +30,7 @@ void show_lag(StreamLag const& lag, model::ServiceStatus& status) {
 std::string what_next(StreamLag const& lag, control::ServiceState const& state, model::Gate const& gate, bool running) {
     bool const back = state.phase == Phase::database_live;
     if (lag.slot_problem && !lag.slot_problem->empty())
-        return back ? fmt::format("{0}: nothing keeps the shared database in step; pgcarve complete {1} ends the hop, pgcarve doctor {1} says more", *lag.slot_problem, state.name)
-                    : fmt::format("{}: pgcarve cancel {}, then sync it again", *lag.slot_problem, state.name);
+        return fmt::format("{}: {}", *lag.slot_problem, lag.mend);
     if (!running)
         return fmt::format("pgcarve sync {}", state.name);
     if (state.phase == Phase::copying)

@@ -9,6 +9,7 @@
 #include "run/executor.hpp"
 #include "run/loose.hpp"
 #include "run/patience.hpp"
+#include "run/published.hpp"
 #include "run/reference_stream.hpp"
 #include "run/route.hpp"
 #include "run/sync_mend.hpp"
@@ -216,6 +217,7 @@ private:
                 give_way();
             return; // and look again
         }
+        require_published(way, source);
         auto const tables = read_mapping(way, source, apart.left, TargetFirst::accepted);
         for (auto const& table : tables.tables()) {
             for (auto const& column : table.to_come)
@@ -243,6 +245,8 @@ private:
             if (round % slices_in_a_tick == 0 || outcome_.caught_up) {
                 (void)options_.limits(); // the file may have changed
                 tick(*stream);
+                if (guard_->due())
+                    require_published(way, source);
                 (void)guard_->look(source);
                 loose.drain(session_);
                 orphans.look(session_);

@@ -68,6 +68,16 @@ across_alone() {
     fi
 }
 
+# The longer of the two, at the same time: what there is of this machine for a comparison of both.
+across_both() {
+    local other
+    across_alone here >"$dir/across.one" &
+    other=$!
+    across_alone there >"$dir/across.other"
+    wait "$other"
+    sort -g "$dir/across.one" "$dir/across.other" | tail -n 1
+}
+
 bench_across() {
     local round name
     across_start
@@ -75,6 +85,7 @@ bench_across() {
         across_alone here >>"$dir/across.here"
         across_alone there >>"$dir/across.there"
         paste "$dir/across.here" "$dir/across.there" | awk '{ print ($1 > $2 ? $1 : $2) }' >"$dir/across.alone"
+        across_both >>"$dir/across.both"
         across_verify --full >>"$dir/across.full"
         # One row of a hundred is written, and streamed.
         sql across "UPDATE public.wide SET amount = amount + 1 WHERE id % 100 = $round"
@@ -94,6 +105,8 @@ bench_across() {
     done
     result "\`verify\` of $rows rows on two servers" 'the slower server hashing its own rows: its rate' \
         "$(compare "$dir/across.alone" "$dir/across.full")" '≥ 0.85' "$(middle "$dir/across.alone") against $(middle "$dir/across.full") ms"
+    result 'the same statement on both servers at once, and nothing else' 'the slower server alone: its rate' \
+        "$(compare "$dir/across.alone" "$dir/across.both")" '–' "$(middle "$dir/across.alone") against $(middle "$dir/across.both") ms"
     result '`verify --incremental`, 1 % of the rows changed' 'a full one' "$(compare "$dir/across.incremental" "$dir/across.full")" '≤ 0.05' \
         "$(middle "$dir/across.incremental") against $(middle "$dir/across.full") ms"
     result 'the same, nothing changed' 'a full one' "$(compare "$dir/across.nothing" "$dir/across.full")" '–' \

@@ -104,6 +104,37 @@ TEST_F(SyncHeal, ASlotThatTheServerInvalidated) {
     heal();
 }
 
+TEST_F(SyncHeal, APublicationThatSomebodyAltered) {
+    struct Alteration {
+        std::string made;
+        std::string undone;
+        std::string told;
+    };
+    auto const tables = carving_.value("SELECT string_agg(prrelid::regclass::text, ', ') FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid WHERE pubname = 'pgcarve_shop'");
+    int turn = 0;
+    for (auto const& [made, undone, told] :
+         {Alteration{"DROP TABLE public.payments", "ADD TABLE public.payments", "payments"}, Alteration{"SET (publish = 'insert, update')", "SET (publish = 'insert, update, delete, truncate')", "deletes"},
+          Alteration{"SET TABLE public.orders WHERE (id < 3)", "SET TABLE " + tables, "others"}}) {
+        SCOPED_TRACE(made);
+        test::Process stream{carving_.command("sync shop --yes")};
+        EXPECT_TRUE(test::wait_until([&] { return stream.hears_signals() || stream.ended(); }));
+        carving_.sql("ALTER PUBLICATION pgcarve_shop " + made);
+        write(++turn);
+        auto const ended = stream.wait();
+        EXPECT_EQ(ended.exit, 5) << ended.err;
+        EXPECT_NE(ended.err.find("publication-changed"), std::string::npos) << ended.err;
+        carving_.refuses(5, "sync shop --yes --until-caught-up", {"publication-changed", "pgcarve_shop", told, "--heal"});
+        EXPECT_NE(carving_.run("cutover shop --dry-run").out.find("publication pgcarve_shop"), std::string::npos);
+        EXPECT_NE(carving_.run("status shop").out.find("ALTER PUBLICATION"), std::string::npos);
+        carving_.sql("ALTER PUBLICATION pgcarve_shop " + undone);
+        heal();
+    }
+    carving_.sql("ALTER PUBLICATION pgcarve_shop_ref DROP TABLE public.customers");
+    carving_.refuses(5, "sync shop --yes --until-caught-up", {"publication-changed", "pgcarve_shop_ref"});
+    carving_.sql("ALTER PUBLICATION pgcarve_shop_ref ADD TABLE public.customers");
+    heal();
+}
+
 TEST_F(SyncHeal, TheSlotOfTheReferenceTables) {
     for (bool const live : {false, true}) {
         SCOPED_TRACE(live);
