@@ -79,6 +79,7 @@ std::string_view home_of(std::string_view key) {
         {"nice_ratio", "[verify]"},
         {"workers", "[sync]"},
         {"max_retained_wal", "[sync]"},
+        {"max_touched", "[sync]"},
         {"on_wal_limit", "[sync]"},
         {"on_cutover", "[hooks]"},
         {"on_rollback", "[hooks]"},

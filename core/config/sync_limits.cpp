@@ -30,13 +30,22 @@ model::SyncLimits read_sync_limits(Section& top) {
     if (table == nullptr)
         return limits;
     constexpr int most_workers = 32;
+    constexpr long long least_touched = 64LL << 10U; // less is a forgotten unit
     Section section{top.collected(), *table, "sync"};
     limits.workers = section.count("workers", 1, most_workers).value_or(limits.workers);
-    if (auto const written = section.text("max_retained_wal")) {
-        if (auto const size = parse_size(*written))
-            limits.max_retained_wal = *size;
+    auto const size_of = [&](std::string_view key, std::string_view example) -> std::optional<long long> {
+        auto const written = section.text(key);
+        auto const size = written ? parse_size(*written) : std::nullopt;
+        if (written && !size)
+            section.problem(key, fmt::format("\"{}\" is not a size: write a whole number and a unit (kB, MB, GB, TB), such as \"{}\"", *written, example));
+        return size;
+    };
+    limits.max_retained_wal = size_of("max_retained_wal", "50GB").value_or(limits.max_retained_wal);
+    if (auto const size = size_of("max_touched", "1GB")) {
+        if (*size != 0 && *size < least_touched)
+            section.problem("max_touched", "it is too little: write 64kB or more, such as \"1GB\"; 0 is no limit");
         else
-            section.problem("max_retained_wal", fmt::format("\"{}\" is not a size: write a whole number and a unit (kB, MB, GB, TB), such as \"50GB\"", *written));
+            limits.max_touched = *size;
     }
     limits.drop_at_wal_limit = section.choice("on_wal_limit", {"pause", "drop"}).value_or(0) == 1;
     section.finish();

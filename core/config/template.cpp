@@ -84,11 +84,13 @@ max_write_block = "2s"
 #nice_ratio = 7
 
 # What a database hop may take of the source: connections that copy, and log that is kept for the stream's slot; above
-# that, copying waits (pause), or the slot goes to save the source's disk (drop).
+# that, copying waits (pause), or the slot goes to save the source's disk (drop). And what the record of the rows that
+# were touched since the last clean verification may take of the target; beyond that, its oldest part is forgotten.
 #[sync]
 #workers = 2
 #max_retained_wal = "50GB"
 #on_wal_limit = "pause"
+#max_touched = "1GB"
 
 # Shell commands run when authority has moved.
 #[hooks]

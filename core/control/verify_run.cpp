@@ -206,24 +206,18 @@ std::vector<VerifyRun::Range> VerifyRun::ranges() {
     return all;
 }
 
-void VerifyRun::raise(std::vector<int> const& numbers, base::Lsn from, base::Lsn at, std::optional<std::uint64_t> horizon) {
+void VerifyRun::raise(std::vector<int> const& numbers, std::optional<base::Lsn> since, base::Lsn from, base::Lsn at, std::optional<std::uint64_t> horizon) {
     std::lock_guard const guard{mutex_};
     std::vector<std::string> texts;
     for (auto const n : numbers)
         texts.push_back(std::to_string(n));
-    session_.query(Sql{"UPDATE pgcarve.verify_range SET proven_from = "}
-                       .bind(from.text())
-                       .add("::pg_lsn, proven_at = ")
-                       .bind(at.text())
-                       .add("::pg_lsn, horizon = ")
-                       .bind(text_of(horizon))
-                       .add("::xid8 WHERE missing + extra + different = 0 AND proven_at < ")
-                       .bind(at.text())
-                       .add("::pg_lsn AND run = ")
-                       .number(run_)
-                       .add(" AND n = ANY (")
-                       .bind(pg::format_array(texts))
-                       .add("::int4[])"));
+    Sql q{"UPDATE pgcarve.verify_range SET proven_from = "};
+    q.bind(from.text()).add("::pg_lsn, proven_at = ").bind(at.text()).add("::pg_lsn, horizon = ").bind(text_of(horizon));
+    q.add("::xid8 WHERE missing + extra + different = 0 AND proven_at < ").bind(at.text()).add("::pg_lsn AND run = ").number(run_);
+    q.add(" AND n = ANY (").bind(pg::format_array(texts)).add("::int4[])");
+    if (since)
+        q.add(" AND proven_from >= ").bind(since->text()).add("::pg_lsn");
+    session_.query(q);
 }
 
 void VerifyRun::forget_before(std::optional<base::Lsn> limit) {

@@ -74,8 +74,9 @@ public:
         bool held = false; // by another process
     };
     [[nodiscard]] std::vector<Range> ranges();
-    // These (without differences) hold at a later position, too.
-    void raise(std::vector<int> const& numbers, base::Lsn from, base::Lsn at, std::optional<std::uint64_t> horizon);
+    // These (without differences) hold at a later position, too. `since`: but for those that somebody has proven anew meanwhile, with
+    // rows to be looked at from before it.
+    void raise(std::vector<int> const& numbers, std::optional<base::Lsn> since, base::Lsn from, base::Lsn at, std::optional<std::uint64_t> horizon);
     // Proofs that begin before `limit` (all of them: nullopt) are no longer to be relied on.
     void forget_before(std::optional<base::Lsn> limit);
     void forget_table(std::string const& source_table);

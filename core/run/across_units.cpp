@@ -182,10 +182,12 @@ void OwnRanges::replace(std::size_t table, std::vector<Unit> units) {
     begin(std::move(units));
 }
 
-void OwnRanges::raise(std::vector<int> const& numbers, base::Lsn from, base::Lsn at, std::optional<std::uint64_t> horizon) {
+void OwnRanges::raise(std::vector<int> const& numbers, std::optional<base::Lsn> since, base::Lsn from, base::Lsn at, std::optional<std::uint64_t> horizon) {
     std::lock_guard const guard{mutex_};
     for (auto const n : numbers) {
         auto& proof = lines_[static_cast<std::size_t>(n)].proof;
+        if (since && proof->from < *since)
+            continue;
         proof->from = from;
         proof->at = at;
         proof->horizon = horizon;
@@ -268,8 +270,8 @@ std::vector<Ranges::State> SharedRanges::state() {
     return all;
 }
 
-void SharedRanges::raise(std::vector<int> const& numbers, base::Lsn from, base::Lsn at, std::optional<std::uint64_t> horizon) {
-    run_.raise(numbers, from, at, horizon);
+void SharedRanges::raise(std::vector<int> const& numbers, std::optional<base::Lsn> since, base::Lsn from, base::Lsn at, std::optional<std::uint64_t> horizon) {
+    run_.raise(numbers, since, from, at, horizon);
 }
 void SharedRanges::forget_before(std::optional<base::Lsn> limit) { run_.forget_before(limit); }
 void SharedRanges::forget_table(std::size_t table) { run_.forget_table(tables_[table]); }

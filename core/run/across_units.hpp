@@ -75,7 +75,8 @@ public:
         bool elsewhere = false; // another process is at it
     };
     [[nodiscard]] virtual std::vector<State> state() = 0;
-    virtual void raise(std::vector<int> const& numbers, base::Lsn from, base::Lsn at, std::optional<std::uint64_t> horizon) = 0;
+    // `since`: those whose proof does not begin before it.
+    virtual void raise(std::vector<int> const& numbers, std::optional<base::Lsn> since, base::Lsn from, base::Lsn at, std::optional<std::uint64_t> horizon) = 0;
     virtual void forget_before(std::optional<base::Lsn> limit) = 0;
     virtual void forget_table(std::size_t table) = 0;
     virtual void alive() {} // to be called now and then
@@ -90,7 +91,7 @@ public:
     void let_go(Unit const& unit) override;
     bool prove(Unit const& unit, Proof const& proof) override;
     [[nodiscard]] std::vector<State> state() override;
-    void raise(std::vector<int> const& numbers, base::Lsn from, base::Lsn at, std::optional<std::uint64_t> horizon) override;
+    void raise(std::vector<int> const& numbers, std::optional<base::Lsn> since, base::Lsn from, base::Lsn at, std::optional<std::uint64_t> horizon) override;
     void forget_before(std::optional<base::Lsn> limit) override;
     void forget_table(std::size_t table) override;
     // Other pieces for this table; what its former ones proved is forgotten.
@@ -118,7 +119,7 @@ public:
     void let_go(Unit const& unit) override;
     bool prove(Unit const& unit, Proof const& proof) override;
     [[nodiscard]] std::vector<State> state() override;
-    void raise(std::vector<int> const& numbers, base::Lsn from, base::Lsn at, std::optional<std::uint64_t> horizon) override;
+    void raise(std::vector<int> const& numbers, std::optional<base::Lsn> since, base::Lsn from, base::Lsn at, std::optional<std::uint64_t> horizon) override;
     void forget_before(std::optional<base::Lsn> limit) override;
     void forget_table(std::size_t table) override;
     void alive() override;

@@ -44,11 +44,12 @@ public:
             auto const [moment, doubts] = doubt_.take();
             lsn_ = moment.at;
             time_ = moment.time;
+            on_record_ = sync::touched_from(*moment.target, route_.name);
             open(moment, doubts);
             if (first)
                 begin(moment);
             else
-                ranges_->forget_before(sync::touched_from(*moment.target, route_.name));
+                ranges_->forget_before(on_record_);
             auto held = look_again_since(moment, doubts, std::move(pending), first);
             workers_.work(moment, doubts, *ranges_, held, [this] { supervise(); });
             pending = doubts.rows;
@@ -119,8 +120,9 @@ private:
 
     // Takes up what there is, or cuts the tables.
     void begin(Moment const& moment) {
-        auto const from = sync::touched_from(*moment.target, route_.name);
-        if (options_.since && from && *from <= *options_.since) {
+        if (options_.since && (!on_record_ || *on_record_ > *options_.since)) {
+            context_.events.info(fmt::format("what was touched since {} is not on record any more: everything is compared", options_.since->text()));
+        } else if (options_.since) {
             try {
                 since_last_ = doubt_.touched().read(*moment.target, *options_.since, options_.max_touched);
             } catch (TouchedReader::TooMany const&) { // NOLINT(bugprone-empty-catch)
@@ -129,7 +131,7 @@ private:
         }
         if (since_last_)
             tables_.only_some();
-        if (ranges_->attach(from)) {
+        if (ranges_->attach(on_record_)) {
             std::size_t done = 0;
             auto const states = ranges_->state();
             for (auto const& state : states) {
@@ -189,13 +191,23 @@ private:
         std::set<int> held;
         std::optional<base::Lsn> since;
         for (auto const& state : ranges_->state()) {
-            if (!state.proof)
+            // Another process may have proven it a moment ago, in an older snapshot of the target, which had lines that are gone.
+            if (!state.proof || !on_record_ || state.proof->from < *on_record_)
                 continue;
             held.insert(state.n);
             since = std::min(since.value_or(state.proof->from), state.proof->from);
         }
         if (first_time && since_last_)
             touched = std::move(*since_last_);
+        if (looked_from_) {
+            if (!on_record_ || *on_record_ > *looked_from_)
+                throw Error{base::Exit::not_proven, "not-proven",
+                            fmt::format("what was touched since {} went from the record while it was compared (max_touched in [sync])", looked_from_->text()),
+                            "run it again: everything is compared then"};
+            since = std::min(since.value_or(*looked_from_), *looked_from_);
+        }
+        if (!tables_.everything())
+            looked_from_ = doubts.from;
         if (since) {
             try {
                 for (auto& [i, rows] : doubt_.touched().read(*moment.target, *since, options_.max_touched)) {
@@ -228,7 +240,7 @@ private:
         bool const nothing_found = keys_.compare(moment, touched, doubts.rows);
         reading.reset();
         if (nothing_found && !stopped())
-            ranges_->raise({held.begin(), held.end()}, doubts.from, moment.at, std::nullopt);
+            ranges_->raise({held.begin(), held.end()}, since, doubts.from, moment.at, std::nullopt);
         return held;
     }
     // Leaves what is proven still.
@@ -305,7 +317,9 @@ private:
     AcrossKeys keys_;
     std::unique_ptr<Ranges> ranges_;
 
+    std::optional<base::Lsn> on_record_; // behind it, everything touched is on record at the moment; nullopt: nothing is
     std::optional<TouchedByTable> since_last_; // touched since the last verification
+    std::optional<base::Lsn> looked_from_;     // all of it was looked at, up to here
     std::set<int> taken_up_; // pieces that were proven before this process began
     std::map<std::string, std::string> turns_;
     base::Lsn lsn_{};

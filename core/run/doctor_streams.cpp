@@ -8,6 +8,7 @@
 #include "run/doctor_parts.hpp"
 #include "run/route.hpp"
 #include "run/sync.hpp"
+#include "sync/touched.hpp"
 
 namespace pgcarve::run::doctor {
 
@@ -184,6 +185,49 @@ void check_plan(Examination& exam, Case const& one) {
     });
 }
 
+// Whether an incremental verification can go on from the last clean one.
+void check_touched(Examination& exam, Case const& one, pg::Session& other) {
+    if (!one.streams() || !exam.control_readable || (one.state->phase != cutover::Phase::syncing && one.state->phase != cutover::Phase::database_live))
+        return;
+    auto const& name = one.service->name;
+    auto const row = exam.session.maybe_one(Sql{"SELECT proven_lsn::text AS lsn FROM pgcarve.verification WHERE whole AND verdict = 'clean' AND proven_lsn IS NOT NULL AND service = "}
+                                                .bind(name)
+                                                .add(" AND authority = ")
+                                                .bind(std::string{cutover::text(one.state->authority)})
+                                                .add(" ORDER BY id DESC LIMIT 1"));
+    auto const since = row ? base::Lsn::parse(row->text("lsn")) : std::nullopt;
+    if (!since) // the gate says so
+        return;
+    exam.check("touched-record", name, "what was written since the last clean verification is on record", [&] {
+        bool const back = one.state->phase == cutover::Phase::database_live;
+        auto const& setup = *one.state->setup->database;
+        std::optional<base::Lsn> from;
+        try {
+            from = sync::touched_from(back ? exam.session : other, back ? setup.back_name() : setup.name);
+        } catch (pg::SqlError const& e) {
+            exam.add({.level = DoctorLevel::problem,
+                      .id = "touched-record",
+                      .object = name,
+                      .message = fmt::format("the stream's record at its target cannot be read: {}", e.message()),
+                      .observed = {},
+                      .wanted = {},
+                      .sql = {},
+                      .hint = "look with the role that `sync` runs as"});
+            return;
+        }
+        if (from && *from <= *since)
+            return;
+        exam.add({.level = DoctorLevel::advice,
+                  .id = "touched-record",
+                  .object = name,
+                  .message = "of what was written since the last clean verification, the oldest part is not on record any more: the next incremental one compares every row",
+                  .observed = from ? "on record from " + from->text() : "none",
+                  .wanted = "from " + since->text(),
+                  .sql = {},
+                  .hint = fmt::format("pgcarve verify {}; then more often, or with a larger max_touched in [sync]", name)});
+    });
+}
+
 } // namespace
 
 void check_streams(Examination& exam, Case const& one) {
@@ -212,6 +256,7 @@ void check_streams(Examination& exam, Case const& one) {
     check_versions(exam, one, *other);
     check_end(exam, one, {*other, other->describe(), fmt::format("[service.{}.database]", one.service->name), false, 1});
     check_size(exam, one);
+    check_touched(exam, one, *other);
     check_plan(exam, one);
 }
 

@@ -23,10 +23,7 @@ std::vector<model::TablePair> roots_of(Route const& route) {
 
 LastLook::LastLook(pg::Session& source, pg::Session& target, Route const& route, sync::Mapping const& mapping, base::Lsn since)
     : source_{source}, target_{target}, stream_{route.name}, pairs_{roots_of(route)}, reader_{source, pairs_, mapping, route.name},
-      hash_{verify::common_hash(source, target)}, since_{since} {
-    if (!sync::touched_since(target, route.name, since))
-        incomplete(fmt::format("what the stream touched is not on record as far back as {}", since.text()));
-}
+      hash_{verify::common_hash(source, target)}, since_{since} {}
 
 void LastLook::incomplete(std::string why) {
     if (why_.empty())
@@ -63,7 +60,11 @@ LastLook::Root const* LastLook::comparable(std::size_t number, TouchedRows const
 
 std::optional<TouchedByTable> LastLook::touched() {
     try {
-        return reader_.read(target_, since_, static_cast<std::size_t>(fence_check_limit));
+        auto rows = reader_.read(target_, since_, static_cast<std::size_t>(fence_check_limit));
+        // Behind the lines: who takes some away says so before.
+        if (!sync::touched_since(target_, stream_, since_))
+            incomplete(fmt::format("what the stream touched is not on record as far back as {}", since_.text()));
+        return rows;
     } catch (TouchedReader::TooMany const&) {
         incomplete(fmt::format("more than {} rows were touched since {}", fence_check_limit, since_.text()));
         return std::nullopt;

@@ -11,6 +11,7 @@
 #include "run/patience.hpp"
 #include "run/published.hpp"
 #include "run/sync_mend.hpp"
+#include "run/touched_bound.hpp"
 #include "sync/stream.hpp"
 
 namespace pgcarve::run {
@@ -83,9 +84,11 @@ struct ReferenceStream::Impl {
         require_published(way, source);
         auto const tables = read_mapping(way, source, apart.left, TargetFirst::accepted);
         auto const stream = open_stream(context, way, tables, wake.get());
+        TouchedBound bound{context, way}; // nobody compares these tables, and nobody else empties the record
         while (!over()) {
             stream->run_until(base::Lsn{~std::uint64_t{0}}, slice, context.interrupt);
             passed = std::max(stream->applied().value, passed.load());
+            bound.look(stream->counts().touched_bytes, options.limits().sync.max_touched);
         }
         stream->stop();
     }

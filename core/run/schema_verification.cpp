@@ -342,7 +342,7 @@ private:
             if (state.proof && oldest.contains(state.table) && !anew.contains(state.table) && state.proof->counts.clean() && !again_found(state.table))
                 proven.push_back(state.n);
         }
-        ranges_->raise(proven, moment.lsn, moment.lsn, moment.horizon);
+        ranges_->raise(proven, std::nullopt, moment.lsn, moment.lsn, moment.horizon);
         for (auto const i : anew)
             begin_anew(moment, i);
         return anew.empty();

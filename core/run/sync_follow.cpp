@@ -14,6 +14,7 @@
 #include "run/route.hpp"
 #include "run/sync_mend.hpp"
 #include "run/sync_target.hpp"
+#include "run/touched_bound.hpp"
 #include "run/wal_guard.hpp"
 #include "sync/stream.hpp"
 
@@ -227,6 +228,7 @@ private:
             context_.events.warn(fmt::format("{} tables of {} are set aside: `pgcarve sync {} --bring-back TABLE` mends them", apart.left.size(), service_, service_));
         auto const stream = open_stream(context_, way, tables, wake_.get());
         std::optional<ReferenceStream> reference{std::in_place, context_, service_, database_, options_.limits()};
+        std::optional<TouchedBound> bound{std::in_place, context_, way};
         LooseKeys loose{context_, service_, [this] { return options_.limits().throttle; }};
         OrphanWatch orphans{context_, service_};
         events_.ready(outcome_.phase);
@@ -243,7 +245,7 @@ private:
             }
             outcome_.transactions = before + stream->counts().transactions;
             if (round % slices_in_a_tick == 0 || outcome_.caught_up) {
-                (void)options_.limits(); // the file may have changed
+                bound->look(stream->counts().touched_bytes, options_.limits().sync.max_touched); // the file may have changed
                 tick(*stream);
                 if (guard_->due())
                     require_published(way, source);
@@ -256,6 +258,7 @@ private:
                 break;
         }
         stream->stop();
+        bound.reset(); // nothing of it goes on when another verb has the lease
         if (guard_->drops() && !outcome_.caught_up)
             guard_->drop(source);
         if (wanted && !outcome_.caught_up) {

@@ -9,6 +9,7 @@
 #include "pg/replication.hpp"
 #include "run/copy_throttle.hpp"
 #include "run/reference_stream.hpp"
+#include "run/touched_bound.hpp"
 #include "sync/aside.hpp"
 #include "sync/copy.hpp"
 
@@ -128,8 +129,11 @@ bool mend(Context& context, Route const& way, pg::Session& shared, pg::Session& 
     bool gives_way = false;
     auto const guard = context.interrupt.on_request([&] { stop.request("stop"); });
     sync::Copy::Events copy_events;
+    std::unique_ptr<sync::Stream> stream;
+    TouchedBound bound{context, way};
     copy_events.progress = [&](sync::CopyProgress const& progress) {
         events.copy(progress);
+        bound.look(stream->counts().touched_bytes, options.limits().sync.max_touched);
         if (!gives_way && give_way()) {
             gives_way = true;
             stop.request("another verb");
@@ -139,7 +143,6 @@ bool mend(Context& context, Route const& way, pg::Session& shared, pg::Session& 
     copy_events.throttled = [&] { return throttle.reason(source); };
     copy_events.workers = [&] { return options.limits().sync.workers; };
     copy_events.after_range = [&] { context.failpoints.hit("sync/mend-range"); };
-    std::unique_ptr<sync::Stream> stream;
     try {
         sync::Copy copy{settings, tables};
         copy.run([&] { return open_stream(context, way, tables, wake_fd); }, stream, stop, copy_events);

@@ -24,6 +24,7 @@
 #include "run/reference_stream.hpp"
 #include "run/route.hpp"
 #include "run/sync_target.hpp"
+#include "run/touched_bound.hpp"
 #include "run/wal_guard.hpp"
 #include "sync/copy.hpp"
 #include "sync/stream.hpp"
@@ -146,15 +147,17 @@ void Work::copy(Route const& way, model::Plan const& plan) const {
     sync::Copy::Events copy_events;
     pg::Session target{way.target("sync")};
     auto const before = copied_rows(target, way.name) - outcome.rows; // by earlier runs; and what another stream's copy brought counts too
+    std::unique_ptr<sync::Stream> stream;
+    TouchedBound bound{context, way};
     copy_events.progress = [&](sync::CopyProgress const& progress) {
         outcome.rows = progress.rows - before;
         events.copy(progress);
+        bound.look(stream->counts().touched_bytes, options.limits().sync.max_touched);
     };
     CopyThrottle throttle{context, way, options, session};
     copy_events.throttled = [&] { return throttle.reason(session); };
     copy_events.workers = [&] { return options.limits().sync.workers; };
     copy_events.after_range = [&] { context.failpoints.hit("sync/range"); };
-    std::unique_ptr<sync::Stream> stream;
     copy.run([&] { return open_stream(context, way, tables, wake_fd); }, stream, context.interrupt, copy_events);
     outcome.transactions += stream->counts().transactions;
     stream->stop();

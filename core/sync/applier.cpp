@@ -166,14 +166,21 @@ void Applier::add_touched(std::vector<pg::TextArray>& to) {
     for (auto const xid : xids_)
         all += (all.size() > 1 ? "," : "") + std::to_string(xid.value);
     all += "}";
+    auto const count = [&](std::string const& table, std::size_t size) {
+        applied_.touched_bytes += static_cast<long long>(line_size(stream_, table, xids_.size(), size));
+    };
     for (auto const number : truncated_) {
-        tables.add(mapping_.tables()[number].source.quoted());
+        auto const table = mapping_.tables()[number].source.quoted();
+        count(table, 0);
+        tables.add(table);
         xids.add(all);
         keys.add_null();
         touched_.erase(number);
     }
     for (auto const& [number, table] : touched_) {
-        tables.add(table.table().source.quoted());
+        auto const name = table.table().source.quoted();
+        count(name, table.keys().size());
+        tables.add(name);
         xids.add(all);
         keys.add(table.keys());
     }

@@ -30,6 +30,7 @@ struct Applied {
     long long transactions = 0;
     long long changes = 0;
     long long replayed_batches = 0; // which sets could not do
+    long long touched_bytes = 0;    // of lines written into pgcarve.touched, line_size()
 };
 
 class Applier {

@@ -33,6 +33,7 @@ public:
     // Whether rows as of this snapshot have what the (top-level, committed) transaction did.
     [[nodiscard]] bool sees(wire::TransactionId xid) const;
     [[nodiscard]] std::string const& text() const noexcept { return text_; }
+    [[nodiscard]] std::optional<std::uint32_t> end() const noexcept { return end_; } // the first that had not begun; nullopt: it sees nothing
     [[nodiscard]] std::vector<std::uint64_t> const& running() const noexcept { return running_; }
 
 private:

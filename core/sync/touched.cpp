@@ -110,4 +110,74 @@ void prune_touched(pg::Session& target, std::string const& stream, base::Lsn pro
                      .bind(stream));
 }
 
+namespace {
+
+// A row's header and its numbers, its index entry, and the headers of an array.
+constexpr std::size_t line_overhead = 100;
+// However small the record is to be: what was applied just now stays.
+constexpr int newest_lines = 20;
+
+// As line_size(), without reading what is kept elsewhere.
+void add_size(Sql& sql) {
+    sql.add("(pg_column_size(xids) + coalesce(pg_column_size(keys), 0) + octet_length(stream) + octet_length(source_table) + ");
+    sql.number(static_cast<long long>(line_overhead)).add(")::bigint");
+}
+
+} // namespace
+
+std::size_t line_size(std::string_view stream, std::string_view table, std::size_t xids, std::size_t keys) noexcept {
+    return line_overhead + stream.size() + table.size() + 24 + 8 * xids + keys;
+}
+
+long long touched_size(pg::Session& target, std::string const& stream) {
+    Sql sql{"SELECT coalesce(sum("};
+    add_size(sql);
+    return target.one(sql.add("), 0)::bigint AS bytes FROM pgcarve.touched WHERE stream = ").bind(stream)).integer("bytes");
+}
+
+std::optional<base::Lsn> TouchedCut::at() const {
+    if (!excess)
+        return std::nullopt;
+    if (!unseen || *excess < *unseen)
+        return excess;
+    return base::Lsn{unseen->value - 1};
+}
+
+TouchedCut find_cut(pg::Session& target, std::string const& stream, long long keep, Snapshot const& seen) {
+    std::vector<std::string> running;
+    for (auto const xid : seen.running())
+        running.push_back(std::to_string(static_cast<std::uint32_t>(xid)));
+    // A stream's transactions have numbers of 32 bits, which go round. The lines are read seconds after the snapshot was taken: those
+    // that it cannot see are a little later than its end, and what seems to be very much later is very old.
+    Sql sql{"SELECT max(at) FILTER (WHERE kept > "};
+    sql.number(keep).add(" AND newer >= ").number(newest_lines).add(")::text AS excess, min(at) FILTER (WHERE unseen)::text AS unseen FROM (SELECT at, sum(");
+    add_size(sql);
+    sql.add(") OVER w AS kept, rank() OVER w - 1 AS newer, EXISTS (SELECT FROM unnest(xids) AS x WHERE x = ANY (").bind(pg::format_array(running));
+    sql.add("::bigint[]) OR ((x - ").number(static_cast<long long>(seen.end().value_or(0))).add(") & 4294967295) < 1073741824) AS unseen");
+    sql.add(" FROM pgcarve.touched WHERE stream = ").bind(stream).add(" WINDOW w AS (ORDER BY at DESC)) AS line");
+    pg::Transaction transaction{target, pg::Isolation::read_committed, pg::Access::read_only};
+    target.run("SET LOCAL enable_sort = off"); // lines lie in their order already, nearly, and there may be very many
+    auto const row = target.one(sql);
+    auto const lsn = [&](std::string_view column) {
+        auto const text = row.maybe(column);
+        return text ? base::Lsn::parse(*text) : std::nullopt;
+    };
+    return {lsn("excess"), lsn("unseen")};
+}
+
+void forget_touched(pg::Session& target, std::string const& stream, base::Lsn cut) {
+    target.query(Sql{"UPDATE pgcarve.stream SET touched_from = greatest(touched_from, "}
+                     .bind(cut.text())
+                     .add("::pg_lsn) WHERE touched_from IS NOT NULL AND name = ")
+                     .bind(stream));
+}
+
+std::optional<base::Lsn> remove_forgotten(pg::Session& target, std::string const& stream, base::Lsn after, int lines) {
+    Sql sql{"WITH gone AS (DELETE FROM pgcarve.touched WHERE ctid = ANY (ARRAY(SELECT ctid FROM pgcarve.touched WHERE stream = "};
+    sql.bind(stream).add(" AND at >= ").bind(after.text()).add("::pg_lsn AND at <= (SELECT touched_from FROM pgcarve.stream WHERE name = ").bind(stream);
+    sql.add(") ORDER BY at LIMIT ").number(lines).add(" FOR UPDATE SKIP LOCKED)) RETURNING at) SELECT max(at)::text AS at FROM gone");
+    auto const at = target.one(sql).maybe("at");
+    return at ? base::Lsn::parse(*at) : std::nullopt;
+}
+
 } // namespace pgcarve::sync

@@ -2,7 +2,11 @@
 //
 // The applier writes one line for each table of a batch into pgcarve.touched at the target, in the transaction of the
 // rows: so the lines that a snapshot of the target shows are exactly those of the changes whose rows it shows. Keys are
-// kept as the source prints them; a TRUNCATE touches all rows of its tables. A verification prunes what it has proven.
+// kept as the source prints them; a TRUNCATE touches all rows of its tables. A verification prunes what it has proven;
+// what gets too much is forgotten (run/touched_bound.hpp).
+//
+// Who takes lines away has said so in pgcarve.stream.touched_from before, or in the same statement. So who reads lines, and
+// then that nothing behind his position has gone, has read all of them.
 //
 // Threads: as the session.
 #pragma once
@@ -16,6 +20,7 @@
 
 #include "pg/session.hpp"
 #include "sync/batch.hpp"
+#include "sync/chunks.hpp"
 #include "sync/mapping.hpp"
 
 namespace pgcarve::sync {
@@ -59,5 +64,25 @@ struct Touched {
 [[nodiscard]] std::optional<base::Lsn> touched_from(pg::Session& target, std::string const& stream);
 // Takes away what lies at or before `proven`.
 void prune_touched(pg::Session& target, std::string const& stream, base::Lsn proven);
+
+// ---- its size, and how it is made smaller
+
+// Bytes that a line takes at the target, or a few more: it may be compressed there.
+[[nodiscard]] std::size_t line_size(std::string_view stream, std::string_view table, std::size_t xids, std::size_t keys) noexcept;
+[[nodiscard]] long long touched_size(pg::Session& target, std::string const& stream);
+
+// Where a record could be cut: what lies at or before the cut goes.
+struct TouchedCut {
+    std::optional<base::Lsn> excess; // the newest line beyond what is to be kept; nullopt: there is none
+    std::optional<base::Lsn> unseen; // the oldest line of a transaction that the snapshot does not see; nullopt: it sees all
+    // Before both. nullopt: nothing can go. Pure.
+    [[nodiscard]] std::optional<base::Lsn> at() const;
+};
+// `keep`: bytes of the newest lines. `seen`: a snapshot of the source that is older than the session's.
+[[nodiscard]] TouchedCut find_cut(pg::Session& target, std::string const& stream, long long keep, Snapshot const& seen);
+// Says that lines at or before `cut` may be gone from now on.
+void forget_touched(pg::Session& target, std::string const& stream, base::Lsn cut);
+// Deletes some lines that were forgotten, behind the position `after`, waiting for nobody's lock. Returns where it got to; nullopt: no more of them are there.
+[[nodiscard]] std::optional<base::Lsn> remove_forgotten(pg::Session& target, std::string const& stream, base::Lsn after, int lines);
 
 } // namespace pgcarve::sync
