@@ -19,14 +19,15 @@ AcrossDoubts::AcrossDoubts(Context& context, Route const& route, sync::Mapping c
 
 Doubts AcrossDoubts::read(Moment const& moment, std::vector<wire::TransactionId>* unseen) const {
     Doubts doubts{{}, moment.at};
-    doubts.rows = touched_.read(*moment.target, {}, most_in_doubt, [&](sync::Touched const& line) {
+    auto const in_doubt = [&](sync::Touched const& line) {
         if (!moment.doubts(line))
             return false;
         doubts.from = std::min(doubts.from, base::Lsn{line.at.value - 1});
         if (unseen != nullptr)
             std::ranges::copy_if(line.xids, std::back_inserter(*unseen), [&](auto const xid) { return !moment.seen.sees(xid); });
         return true;
-    });
+    };
+    doubts.rows = touched_.read(*moment.target, {}, most_in_doubt, in_doubt, moment.seen.oldest());
     return doubts;
 }
 

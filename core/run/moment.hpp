@@ -34,6 +34,7 @@ public:
     SourceSnapshot(std::string const& text, bool standby);
     [[nodiscard]] bool sees(wire::TransactionId xid) const;
     [[nodiscard]] std::string const& text() const noexcept { return snapshot_.text(); }
+    [[nodiscard]] wire::TransactionId oldest() const noexcept { return {oldest_}; } // it sees all that are older
 
 private:
     sync::Snapshot snapshot_;

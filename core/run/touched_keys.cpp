@@ -39,14 +39,15 @@ TouchedReader::TouchedReader(pg::Session& source, std::vector<model::TablePair> 
     }
 }
 
-TouchedByTable TouchedReader::read(pg::Session& target, base::Lsn since, std::size_t limit, std::function<bool(sync::Touched const&)> const& wanted) const {
+TouchedByTable TouchedReader::read(pg::Session& target, base::Lsn since, std::size_t limit, std::function<bool(sync::Touched const&)> const& wanted,
+                                   std::optional<wire::TransactionId> oldest) const {
     TouchedByTable all;
     std::size_t count = 0;
     constexpr int lines = 100; // each has up to a batch of keys
-    for (long long after = 0;;) {
-        auto const page = sync::read_touched(target, stream_, since, after, lines);
+    for (sync::TouchedPlace after{since};;) {
+        auto const page = sync::read_touched(target, stream_, after, lines, oldest);
         for (auto const& line : page) {
-            after = line.id;
+            after = {line.at, line.id};
             if (wanted && !wanted(line))
                 continue;
             auto const leaf = leaves_.find(line.source_table);

@@ -27,10 +27,10 @@ public:
     // `pairs`: the roots; keys come in the order of their `key`. `mapping`: of the stream, leaves.
     TouchedReader(pg::Session& source, std::vector<model::TablePair> const& pairs, sync::Mapping const& mapping, std::string stream);
 
-    // What of the lines behind `since` satisfies `wanted`. Throws TooMany beyond `limit` keys.
+    // What of the lines behind `since` satisfies `wanted`. Throws TooMany beyond `limit` keys. `oldest`: see sync::read_touched().
     struct TooMany {};
     [[nodiscard]] TouchedByTable read(pg::Session& target, base::Lsn since, std::size_t limit,
-                                      std::function<bool(sync::Touched const&)> const& wanted = {}) const;
+                                      std::function<bool(sync::Touched const&)> const& wanted = {}, std::optional<wire::TransactionId> oldest = {}) const;
 
 private:
     struct Leaf {

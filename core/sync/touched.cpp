@@ -69,10 +69,13 @@ void TouchedTable::add(Change const& change) {
     }
 }
 
-std::vector<Touched> read_touched(pg::Session& target, std::string const& stream, base::Lsn since, long long after, int limit) {
-    Sql sql{"SELECT id, at::text AS at, source_table, xids::text[] AS xids, keys FROM pgcarve.touched WHERE stream = "};
-    sql.bind(stream).add(" AND at > ").bind(since.text()).add("::pg_lsn AND id > ").bind(std::to_string(after)).add("::bigint ORDER BY id LIMIT ");
-    sql.number(limit);
+std::vector<Touched> read_touched(pg::Session& target, std::string const& stream, TouchedPlace after, int limit, std::optional<wire::TransactionId> oldest) {
+    // In the order of the index: a page costs what is in it, however many there are.
+    Sql sql{"SELECT id, at::text AS at, source_table, xids::text[] AS xids, keys FROM pgcarve.touched AS t WHERE stream = "};
+    sql.bind(stream).add(" AND at >= ").bind(after.at.text()).add("::pg_lsn AND (at > ").bind(after.at.text()).add("::pg_lsn OR id > ").bind(std::to_string(after.id)).add("::bigint)");
+    if (oldest) // numbers go round: older is less than half of them behind
+        sql.add(" AND EXISTS (SELECT FROM unnest(xids) AS x WHERE ((x - ").number(static_cast<long long>(oldest->value)).add(") & 4294967295) < 2147483648)");
+    sql.add(" ORDER BY t.at, id LIMIT ").number(limit); // t.at: not its text
     std::vector<Touched> all;
     for (auto const row : target.query(sql)) {
         Touched touched;

@@ -12,6 +12,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -56,8 +57,15 @@ struct Touched {
     std::optional<std::string> keys;     // read_keys(); nullopt: all rows
 };
 
-// Lines of a stream behind `since`, and after the line `after`, at most `limit`: in the order of their writing, as the session's snapshot shows them.
-[[nodiscard]] std::vector<Touched> read_touched(pg::Session& target, std::string const& stream, base::Lsn since, long long after, int limit);
+// Behind all lines at a position, or behind one of them.
+struct TouchedPlace {
+    base::Lsn at;
+    long long id = std::numeric_limits<long long>::max();
+};
+// Lines of a stream behind `after`, at most `limit`, by their position: as the session's snapshot shows them. `oldest`: without
+// those of which every transaction is older than this one.
+[[nodiscard]] std::vector<Touched> read_touched(pg::Session& target, std::string const& stream, TouchedPlace after, int limit,
+                                                std::optional<wire::TransactionId> oldest = {});
 // Whether every change behind `since` has its line: false when they were pruned, or never written.
 [[nodiscard]] bool touched_since(pg::Session& target, std::string const& stream, base::Lsn since);
 // Every change behind this position has its line; nullopt: none is on record.

@@ -146,6 +146,49 @@ TEST_F(Bound, HoldsWhateverIsWritten) {
     EXPECT_LE(std::stoll(lines("sum(pg_column_size(touched.*))::text")), size()); // what it counts is no less than what it has
 }
 
+TEST_F(Bound, PagesGoByPositionAndLeaveOutWhatIsOld) {
+    auto& target = pair.target;
+    target.query(Sql{"INSERT INTO pgcarve.touched (stream, at, source_table, xids, keys) SELECT "}
+                     .bind(pair.name)
+                     .add(", at::pg_lsn, 't', xids::bigint[], '' FROM (VALUES ('1/0', '{5}'), ('0/10', '{4294967290,6}'), ('0/9', '{4294967290}'), ('0/FF', '{7}'),"
+                          " ('0/FF', '{8}'), ('A/0', '{3}')) AS x (at, xids)"));
+    auto const read = [&](base::Lsn since, int most, std::optional<wire::TransactionId> oldest) {
+        std::string all;
+        for (sync::TouchedPlace after{since};;) {
+            auto const page = sync::read_touched(target, pair.name, after, most, oldest);
+            for (auto const& line : page) {
+                if (line.source_table != "t")
+                    continue; // of what was written to begin with
+                for (auto const xid : line.xids)
+                    all += std::to_string(xid.value) + " ";
+            }
+            if (std::cmp_less(page.size(), most))
+                return all;
+            after = {page.back().at, page.back().id};
+        }
+    };
+    for (int const most : {1, 2, 100}) {
+        EXPECT_EQ(read({}, most, {}), "4294967290 4294967290 6 7 8 5 3 ");
+        EXPECT_EQ(read(base::Lsn{0x10}, most, {}), "7 8 5 3 ");
+        EXPECT_EQ(read(base::Lsn{0xff}, most, {}), "5 3 ");
+        // Numbers go round: 4294967290 is older than 5.
+        EXPECT_EQ(read({}, most, wire::TransactionId{5}), "4294967290 6 7 8 5 ");
+    }
+    sync::forget_touched(target, pair.name, base::Lsn{0xff});
+    std::optional<base::Lsn> at = base::Lsn{0};
+    for (int n = 0; n < 10 && at; ++n)
+        at = sync::remove_forgotten(target, pair.name, *at, 1);
+    EXPECT_EQ(at, std::nullopt);
+    EXPECT_EQ(read({}, 100, {}), "5 3 ");
+    target.run("DELETE FROM pgcarve.touched WHERE source_table <> 't'");
+    // Of what a snapshot with the end 5 does not see, the oldest line; what was begun long after it cannot be: it is very old.
+    EXPECT_EQ(sync::find_cut(target, pair.name, 0, sync::Snapshot::parse("3:5:")).unseen, base::Lsn{0x1'0000'0000});
+    EXPECT_EQ(sync::find_cut(target, pair.name, 0, sync::Snapshot::parse("3:6:3")).unseen, base::Lsn{0xa'0000'0000});
+    EXPECT_EQ(sync::find_cut(target, pair.name, 0, sync::Snapshot::parse("4294967303:4294967303:")).unseen, std::nullopt);
+    EXPECT_EQ(sync::find_cut(target, pair.name, 0, sync::Snapshot::parse("2000000000:2000000000:")).unseen, std::nullopt);
+    EXPECT_EQ(sync::find_cut(target, pair.name, 0, sync::Snapshot::parse("2500000000:2500000000:")).unseen, std::nullopt);
+}
+
 // A line that is younger than everything written since the reader's position is still there, whatever is forgotten meanwhile.
 TEST_F(Bound, KeepsTheLinesOfWhatOthersDoNotSee) {
     auto admin = source_server().connect();

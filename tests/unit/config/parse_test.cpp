@@ -8,6 +8,7 @@
 #include "base/error.hpp"
 #include "config/parse.hpp"
 #include "config/pooler.hpp"
+#include "config/sync_limits.hpp"
 
 namespace {
 
@@ -287,6 +288,16 @@ tables = ["b"]
     EXPECT_FALSE(config::pooler_of("[shared]\ndsn = \"x\"\n", "a"));
     EXPECT_EQ(problems("[shared]\ndsn = \"x\"\n[pgbouncer]\ndsn = \"y\"\nport = 1\n"),
               "t.toml:3: pgbouncer: database is missing\nt.toml:5: pgbouncer.port: unknown key\n");
+}
+
+TEST(SyncLimits, AreSizes) {
+    std::string const head = "[shared]\ndsn = \"x\"\n[sync]\n";
+    EXPECT_EQ(config::sync_limits_of(head).max_touched, 1LL << 30U);
+    EXPECT_EQ(config::sync_limits_of(head + "max_touched = \"64kB\"\n").max_touched, 64 << 10);
+    EXPECT_EQ(config::sync_limits_of(head + "max_touched = \"0\"\n").max_touched, 0);
+    EXPECT_EQ(problems(head + "max_touched = \"1\"\nmax_retained_wal = \"1 GB\"\n"),
+              "t.toml:4: sync.max_touched: it is too little: write 64kB or more, such as \"1GB\"; 0 is no limit\n"
+              "t.toml:5: sync.max_retained_wal: \"1 GB\" is not a size: write a whole number and a unit (kB, MB, GB, TB), such as \"50GB\"\n");
 }
 
 } // namespace

@@ -47,5 +47,20 @@ TEST(Touched, WhatWasCutOffIsNoList) {
         EXPECT_THROW((void)read_keys(bad, 2), base::Error) << bad;
 }
 
+TEST(Touched, ACutIsBehindWhatIsKeptAndBeforeWhatOthersDoNotSee) {
+    using base::Lsn;
+    EXPECT_EQ((TouchedCut{}.at()), std::nullopt);
+    EXPECT_EQ((TouchedCut{{}, Lsn{5}}.at()), std::nullopt);
+    EXPECT_EQ((TouchedCut{Lsn{7}, {}}.at()), Lsn{7});
+    EXPECT_EQ((TouchedCut{Lsn{7}, Lsn{8}}.at()), Lsn{7});
+    EXPECT_EQ((TouchedCut{Lsn{7}, Lsn{7}}.at()), Lsn{6}); // of the same batch
+    EXPECT_EQ((TouchedCut{Lsn{7}, Lsn{2}}.at()), Lsn{1});
+}
+
+TEST(Touched, ALineIsAsLongAsWhatIsInIt) {
+    EXPECT_EQ(line_size("stream", "table", 2, 100) - line_size("stream", "table", 0, 0), 116U);
+    EXPECT_GT(line_size("", "", 0, 0), 64U);
+}
+
 } // namespace
 } // namespace pgcarve::sync
