@@ -3,7 +3,7 @@
 #include "config/pooler.hpp"
 #include "pgcarve/config_file.hpp"
 #include "pgcarve/verbs.hpp"
-#include "run/database_move.hpp"
+#include "run/authority/database_move.hpp"
 
 namespace pgcarve::cmd {
 

@@ -1,5 +1,5 @@
 #include "pgcarve/verbs.hpp"
-#include "run/doctor.hpp"
+#include "run/doctor/doctor.hpp"
 
 namespace pgcarve::cmd {
 

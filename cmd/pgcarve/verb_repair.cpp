@@ -1,7 +1,7 @@
 #include <fmt/format.h>
 
 #include "pgcarve/verbs.hpp"
-#include "run/verification.hpp"
+#include "run/proof/verification.hpp"
 
 namespace pgcarve::cmd {
 

@@ -14,9 +14,9 @@
 #include "pgcarve/config_file.hpp"
 #include "pgcarve/signals.hpp"
 #include "pgcarve/verbs.hpp"
-#include "run/copy_throttle.hpp"
-#include "run/sync.hpp"
-#include "run/sync_mend.hpp"
+#include "run/stream/copy_throttle.hpp"
+#include "run/stream/mend.hpp"
+#include "run/stream/sync.hpp"
 
 namespace pgcarve::cmd {
 

@@ -7,7 +7,7 @@
 #include "pgcarve/verify_outputs.hpp"
 #include "run/audit.hpp"
 #include "run/history.hpp"
-#include "run/verification.hpp"
+#include "run/proof/verification.hpp"
 
 namespace pgcarve::cmd {
 

@@ -7,7 +7,7 @@
 #include <string>
 
 #include "pgcarve/options.hpp"
-#include "run/authority.hpp"
+#include "run/authority/authority.hpp"
 #include "run/context.hpp"
 
 namespace pgcarve::cmd {

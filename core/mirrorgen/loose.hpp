@@ -1,6 +1,6 @@
 // What notes at a table that a referenced key has gone or changed, for rows in another database that refer to it.
 //
-// The notes go into pgcarve.loose_queue in the writer's transaction; run/loose.hpp works them off. Noted are deletes,
+// The notes go into pgcarve.loose_queue in the writer's transaction; run/stream/loose.hpp works them off. Noted are deletes,
 // changes of the referenced columns and TRUNCATE (each row of it), also of partitions, those to come as well but for a
 // TRUNCATE of these alone. Writes of a stream are not: they were noted where they were made.
 // Pure.

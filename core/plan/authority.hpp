@@ -1,6 +1,6 @@
 // Plans a cutover or a rollback of the schema hop.
 //
-// The plan's step "switch" is one transaction (run/switch.hpp); the steps before it prepare
+// The plan's step "switch" is one transaction (run/authority/switch.hpp); the steps before it prepare
 // and are undone when the switch does not take place; the steps after it tidy up and are
 // finished by a rerun.
 #pragma once
@@ -17,7 +17,7 @@ namespace pgcarve::plan {
 
 inline constexpr char const* switch_step = "switch";
 
-// `catalog` as it is now; `setup` with the names the tables have now (run/verification.hpp, current_names()).
+// `catalog` as it is now; `setup` with the names the tables have now (run/proof/verification.hpp, current_names()).
 // `to`: schema for a cutover, shared for a rollback.
 [[nodiscard]] model::Plan plan_authority(std::string const& service, model::Setup const& setup, model::Catalog const& catalog,
                                          cutover::Authority to);

@@ -1,6 +1,6 @@
 // Plans the two switches of the database hop: cutover to the other database, rollback from it.
 //
-// Steps whose id begins with "other:" run in the other database, "switch" moves the authority (run/database_move.hpp), the
+// Steps whose id begins with "other:" run in the other database, "switch" moves the authority (run/authority/database_move.hpp), the
 // rest runs in the shared one. Only one direction streams at a time: its slot is made before the switch, while the other
 // side is still fenced, and the slot of the former direction goes after it.
 #pragma once

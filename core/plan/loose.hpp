@@ -2,7 +2,7 @@
 // at the child what the key's action would have done.
 //
 // While the key is severed a referenced key that goes is noted at the parent's server (mirrorgen/loose.hpp) and the child
-// is brought in line later (run/loose.hpp). The action is the key's own; where it has none (NO ACTION, RESTRICT) the rows
+// is brought in line later (run/stream/loose.hpp). The action is the key's own; where it has none (NO ACTION, RESTRICT) the rows
 // stay as orphans. Nothing is done for a key that the parent has again.
 // Pure.
 #pragma once

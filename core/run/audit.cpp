@@ -13,7 +13,7 @@
 #include "pg/wake.hpp"
 #include "run/audit_plan.hpp"
 #include "run/executor.hpp"
-#include "run/verification.hpp"
+#include "run/proof/verification.hpp"
 
 namespace pgcarve::run {
 

@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include "mirrorgen/loose.hpp"
-#include "run/loose.hpp"
+#include "run/stream/loose.hpp"
 #include "sql/builder.hpp"
 
 namespace pgcarve::run {

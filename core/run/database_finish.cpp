@@ -5,12 +5,12 @@
 #include "catalog/reader.hpp"
 #include "control/throttle.hpp"
 #include "plan/database_finish.hpp"
+#include "run/authority/move_parts.hpp"
 #include "run/executor.hpp"
-#include "run/move_parts.hpp"
-#include "run/loose.hpp"
-#include "run/route.hpp"
-#include "run/sync_target.hpp"
-#include "run/verification.hpp"
+#include "run/proof/verification.hpp"
+#include "run/stream/loose.hpp"
+#include "run/stream/route.hpp"
+#include "run/stream/target.hpp"
 #include "sync/stream.hpp"
 
 namespace pgcarve::run {

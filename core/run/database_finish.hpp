@@ -1,7 +1,7 @@
 // The end of a database hop that is cut over.
 #pragma once
 
-#include "run/authority.hpp"
+#include "run/authority/authority.hpp"
 #include "run/finish.hpp"
 
 namespace pgcarve::run {

@@ -32,7 +32,7 @@ Sql oids_of(std::vector<std::string> const& names) {
 // Statements of a switch take about this long each, metadata only; measured on two slow cores.
 constexpr double milliseconds_per_table = 3.0;
 constexpr double milliseconds_at_least = 5.0;
-constexpr double longest_lock_wait_ms = 400.0; // run/switch.cpp never lets writers queue longer in one try
+constexpr double longest_lock_wait_ms = 400.0; // run/authority/switch.cpp never lets writers queue longer in one try
 
 } // namespace
 

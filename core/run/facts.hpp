@@ -9,8 +9,8 @@
 #include "control/store.hpp"
 #include "cutover/gate.hpp"
 #include "cutover/phase.hpp"
-#include "model/catalog.hpp"
 #include "mirrorgen/mirrorgen.hpp"
+#include "model/catalog.hpp"
 #include "model/setup.hpp"
 #include "pg/session.hpp"
 
@@ -31,7 +31,7 @@ struct OldestWriter {
 [[nodiscard]] std::vector<std::string> unreadable_sequences(pg::Session& session, model::Setup const& setup);
 
 // Mirrors and fences that are missing, altered, or enabled on the wrong side; one sentence each. `setup` with the names
-// that the tables have now (run/verification.hpp, current_names()).
+// that the tables have now (run/proof/verification.hpp, current_names()).
 [[nodiscard]] std::vector<std::string> machinery_drift(pg::Session& session, std::string const& service, model::Setup const& setup,
                                                        cutover::Authority authority, model::Catalog const& catalog);
 

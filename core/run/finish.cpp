@@ -10,8 +10,8 @@
 #include "run/audit.hpp"
 #include "run/database_finish.hpp"
 #include "run/executor.hpp"
-#include "run/sync.hpp"
-#include "run/verification.hpp"
+#include "run/proof/verification.hpp"
+#include "run/stream/sync.hpp"
 
 namespace pgcarve::run {
 

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "control/store.hpp"
-#include "run/authority.hpp"
+#include "run/authority/authority.hpp"
 #include "run/context.hpp"
 
 namespace pgcarve::run {

@@ -7,7 +7,7 @@
 
 #include "control/migrations.hpp"
 #include "run/split.hpp"
-#include "run/sync.hpp"
+#include "run/stream/sync.hpp"
 
 namespace pgcarve::run {
 

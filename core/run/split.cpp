@@ -12,8 +12,8 @@
 #include "run/crossings.hpp"
 #include "run/executor.hpp"
 #include "run/facts.hpp"
-#include "run/schema_verification.hpp"
-#include "run/verification.hpp"
+#include "run/proof/schema_verification.hpp"
+#include "run/proof/verification.hpp"
 #include "verify/repair.hpp"
 
 namespace pgcarve::run {

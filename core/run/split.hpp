@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "run/authority.hpp"
+#include "run/authority/authority.hpp"
 #include "run/context.hpp"
 
 namespace pgcarve::run {

@@ -8,12 +8,12 @@
 
 #include "catalog/reader.hpp"
 #include "control/migrations.hpp"
-#include "run/authority.hpp"
+#include "run/authority/authority.hpp"
 #include "run/executor.hpp"
 #include "run/facts.hpp"
+#include "run/proof/verification.hpp"
 #include "run/status_parts.hpp"
 #include "run/synced.hpp"
-#include "run/verification.hpp"
 
 namespace pgcarve::run {
 

@@ -4,12 +4,12 @@
 
 #include "catalog/reader.hpp"
 #include "control/throttle.hpp"
-#include "run/database_facts.hpp"
-#include "run/database_lag.hpp"
+#include "run/authority/database_facts.hpp"
 #include "run/facts.hpp"
-#include "run/loose.hpp"
-#include "run/route.hpp"
 #include "run/status_parts.hpp"
+#include "run/stream/lag.hpp"
+#include "run/stream/loose.hpp"
+#include "run/stream/route.hpp"
 
 namespace pgcarve::run {
 

@@ -3,7 +3,7 @@
 #include <utility>
 
 #include "control/migrations.hpp"
-#include "run/verification.hpp"
+#include "run/proof/verification.hpp"
 
 namespace pgcarve::run {
 

@@ -3,7 +3,7 @@
 // The applier writes one line for each table of a batch into pgcarve.touched at the target, in the transaction of the
 // rows: so the lines that a snapshot of the target shows are exactly those of the changes whose rows it shows. Keys are
 // kept as the source prints them; a TRUNCATE touches all rows of its tables. A verification prunes what it has proven;
-// what gets too much is forgotten (run/touched_bound.hpp).
+// what gets too much is forgotten (run/stream/touched_bound.hpp).
 //
 // Who takes lines away has said so in pgcarve.stream.touched_from before, or in the same statement. So who reads lines, and
 // then that nothing behind his position has gone, has read all of them.

@@ -10,7 +10,7 @@
 #include "config/parse.hpp"
 #include "control/migrations.hpp"
 #include "control/store.hpp"
-#include "run/doctor.hpp"
+#include "run/doctor/doctor.hpp"
 #include "support/server.hpp"
 
 namespace {

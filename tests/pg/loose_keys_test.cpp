@@ -16,7 +16,7 @@
 #include "control/plan_json.hpp"
 #include "plan/database.hpp"
 #include "plan/loose.hpp"
-#include "run/loose.hpp"
+#include "run/stream/loose.hpp"
 #include "support/server.hpp"
 
 namespace {

@@ -13,8 +13,8 @@
 #include "control/migrations.hpp"
 #include "control/store.hpp"
 #include "pg/sync/pair.hpp"
-#include "run/across_verification.hpp"
-#include "run/touched_bound.hpp"
+#include "run/proof/across_verification.hpp"
+#include "run/stream/touched_bound.hpp"
 
 namespace {
 

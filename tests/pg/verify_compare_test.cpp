@@ -5,7 +5,7 @@
 
 #include <gtest/gtest.h>
 
-#include "run/schema_verification.hpp"
+#include "run/proof/schema_verification.hpp"
 #include "support/busy.hpp"
 #include "support/server.hpp"
 #include "verify/compare.hpp"

@@ -20,12 +20,12 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
-#include "control/store.hpp"
 #include "control/migrations.hpp"
+#include "control/store.hpp"
 #include "model/mark.hpp"
 #include "pg/sync/pair.hpp"
 #include "pg/verify_types.hpp"
-#include "run/across_verification.hpp"
+#include "run/proof/across_verification.hpp"
 
 namespace {
 

@@ -11,9 +11,9 @@
 
 #include "control/migrations.hpp"
 #include "pg/sync/pair.hpp"
-#include "run/across_repair.hpp"
-#include "run/across_verification.hpp"
-#include "run/fence_check.hpp"
+#include "run/proof/across_repair.hpp"
+#include "run/proof/across_verification.hpp"
+#include "run/proof/fence_check.hpp"
 #include "support/busy.hpp"
 
 namespace {

@@ -14,7 +14,7 @@
 #include <gtest/gtest.h>
 
 #include "pg/verify_types.hpp"
-#include "run/schema_verification.hpp"
+#include "run/proof/schema_verification.hpp"
 #include "support/server.hpp"
 #include "verify/repair.hpp"
 

@@ -6,7 +6,7 @@
 
 #include <gtest/gtest.h>
 
-#include "run/schema_verification.hpp"
+#include "run/proof/schema_verification.hpp"
 #include "support/server.hpp"
 #include "verify/repair.hpp"
 

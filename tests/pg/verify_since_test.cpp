@@ -8,7 +8,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
-#include "run/schema_verification.hpp"
+#include "run/proof/schema_verification.hpp"
 #include "support/server.hpp"
 
 namespace {

@@ -109,8 +109,8 @@ protected:
         static std::set<std::string> const elsewhere{"audit.cpp", "split.cpp", "switch.cpp", "loose.cpp", "context.cpp"};
         std::set<std::string> all;
         std::regex const hit{R"re(failpoints\.hit\((?:[^"\n]*)"([^"\n]+)")re"};
-        for (auto const& file : std::filesystem::directory_iterator{PGCARVE_SOURCE_DIR "/core/run"}) {
-            if (elsewhere.contains(file.path().filename()))
+        for (auto const& file : std::filesystem::recursive_directory_iterator{PGCARVE_SOURCE_DIR "/core/run"}) {
+            if (!file.is_regular_file() || elsewhere.contains(file.path().filename()))
                 continue;
             std::ifstream in{file.path()};
             std::string const text{std::istreambuf_iterator<char>{in}, {}};

@@ -47,7 +47,7 @@ TEST(Layering, IncludesPointOneWay) {
     for (auto const& entry : fs::recursive_directory_iterator{PGCARVE_SOURCE_DIR "/core"}) {
         if (entry.path().extension() != ".hpp" && entry.path().extension() != ".cpp")
             continue;
-        auto const folder = entry.path().parent_path().filename().string();
+        auto const folder = fs::relative(entry.path(), PGCARVE_SOURCE_DIR "/core").begin()->string();
         std::ifstream in{entry.path()};
         for (std::string line; std::getline(in, line);) {
             std::smatch found;
