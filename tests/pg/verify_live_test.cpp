@@ -57,6 +57,7 @@ protected:
                               "INSERT INTO word SELECT 'word ' || n, n FROM generate_series(1, {0}) AS n;"
                               "INSERT INTO part SELECT n % 10, n, 'part' FROM generate_series(1, {0}) AS n",
                               rows));
+        pair->run("ANALYZE"); // a share of a table is one of what it is estimated to have
         map.dsn = source_server().dsn(pair->source_database);
         map.services["shop"].name = "shop";
         route = {"shop", pair->name, false, map.dsn, target_server().dsn(pair->target_database), {}};
@@ -107,12 +108,13 @@ protected:
         pair->run("SELECT pg_catalog.pg_logical_emit_message(true, 'test', '')");
     }
 
-    // What a `sync` does: it applies until stopped.
+    // What a `sync` does: it applies until stopped, and has the lease, so that nobody else tries to.
     struct Applier {
+        control::Lease lease;
         base::Interrupt stop;
         std::unique_ptr<sync::Stream> stream;
         std::thread thread;
-        Applier(Pair& pair, sync::Mapping const& mapping) : stream{pair.stream(mapping)}, thread{[this] {
+        Applier(run::Context& context, Pair& pair, sync::Mapping const& mapping) : lease{context.shared("lease"), "shop", "sync", "test@host"}, stream{pair.stream(mapping)}, thread{[this] {
             while (!stop.requested())
                 stream->run_until(base::Lsn{~std::uint64_t{0}}, base::Millis{200}, stop);
         }} {}
@@ -161,7 +163,7 @@ protected:
 
 TEST_F(Live, UnderWritesNothingButRealDifferencesIsReported) {
     {
-        Applier const applier{*pair, *mapping};
+        Applier const applier{context, *pair, *mapping};
         write(3);
         for (int round = 0; round < 3; ++round)
             expect_clean(verify());
@@ -181,7 +183,7 @@ TEST_F(Live, UnderWritesNothingButRealDifferencesIsReported) {
 
 // However often it rests, and however short its snapshots are, it comes to an end, and proves what it would otherwise.
 TEST_F(Live, RestsWhileOthersAreActiveOnEitherServerAndOnlyThen) {
-    Applier const applier{*pair, *mapping};
+    Applier const applier{context, *pair, *mapping};
     options.compare.nice_ratio = 1;
     options.bucket_rows = 50;
     EXPECT_EQ(verify().verification.rested, 0);
@@ -224,7 +226,7 @@ TEST_F(Live, WithoutASyncVerifyReadsTheStreamItself) {
 }
 
 TEST_F(Live, AMomentHoldsTheApplierForLessThanASecondEvenWhenItsSessionStays) {
-    Applier const applier{*pair, *mapping};
+    Applier const applier{context, *pair, *mapping};
     run::Moments moments{context, route, *mapping, {}, {}};
     auto const first = moments.take();
     auto holder = target_server().connect(pair->target_database);
@@ -294,7 +296,7 @@ TEST_F(Live, WhatWasTouchedSinceAPositionIsComparedAtTheFence) {
 }
 
 TEST_F(Live, IncrementalFindsWhatWasTouchedAtOnceAndTheRestInTurns) {
-    Applier const applier{*pair, *mapping};
+    Applier const applier{context, *pair, *mapping};
     write(2);
     auto const full = verify();
     expect_clean(full);
@@ -337,7 +339,7 @@ TEST_F(Live, RepairMendsWhatDiffersAndLeavesTheRestToTheStream) {
     auto const mend = [&](bool with_sync) {
         std::optional<Applier> applier;
         if (with_sync)
-            applier.emplace(*pair, *mapping);
+            applier.emplace(context, *pair, *mapping);
         plant();
         // Rows that the writers change all the time, too: most are mended by the stream meanwhile, some by the repair.
         pair->target.run("UPDATE item SET name = 'wrong' WHERE id BETWEEN 1500 AND 1600");
