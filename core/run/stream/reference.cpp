@@ -84,7 +84,7 @@ struct ReferenceStream::Impl {
         require_published(way, source);
         auto const tables = read_mapping(way, source, apart.left, TargetFirst::accepted);
         auto const stream = open_stream(context, way, tables, wake.get());
-        TouchedBound bound{context, way}; // nobody compares these tables, and nobody else empties the record
+        TouchedBound bound{context, way, false}; // nobody compares these tables
         while (!over()) {
             stream->run_until(base::Lsn{~std::uint64_t{0}}, slice, context.interrupt);
             passed = std::max(stream->applied().value, passed.load());

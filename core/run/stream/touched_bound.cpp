@@ -40,6 +40,7 @@ std::string size(long long bytes) { return size(static_cast<double>(bytes)); }
 struct TouchedBound::Impl {
     Context& context;
     Route way;
+    bool verified;
     base::Interrupt stop;
 
     // of the thread; the sessions are there for others to cancel
@@ -62,7 +63,7 @@ struct TouchedBound::Impl {
     bool told_nearly = false;
     std::string told_kept;
 
-    Impl(Context& given, Route route) : context{given}, way{std::move(route)} {}
+    Impl(Context& given, Route route, bool compared) : context{given}, way{std::move(route)}, verified{compared} {}
 
     pg::Session& open(std::unique_ptr<pg::Session>& session, pg::SessionSettings const& settings) {
         auto made = std::make_unique<pg::Session>(settings);
@@ -168,21 +169,20 @@ struct TouchedBound::Impl {
     }
 
     void tell(Found const& found) {
-        auto const verify = fmt::format("`pgcarve verify {}`", way.service);
+        auto const empties = verified ? fmt::format("; a clean `pgcarve verify {}` empties it", way.service) : std::string{};
         if (found.forgotten)
-            context.events.info(fmt::format("the record of what {} has touched had passed {} (max_touched in [sync]): what is older than {} is forgotten, and an incremental verification "
-                                            "that would need it compares everything; it has {} now",
-                                            way.name, size(limit), found.forgotten->text(), size(found.bytes.value_or(0))));
+            context.events.info(fmt::format("the record of what {} has touched had passed {} (max_touched in [sync]): what is older than {} is forgotten{}; it has {} now", way.name,
+                                            size(limit), found.forgotten->text(), verified ? ", and an incremental verification that would need it compares everything" : "",
+                                            size(found.bytes.value_or(0))));
         if (!found.kept.empty() && found.kept != told_kept)
-            context.events.warn(fmt::format("the record of what {} has touched cannot be kept within {} (max_touched in [sync]) now: {}; a clean {} empties it", way.name, size(limit),
-                                            found.kept, verify));
+            context.events.warn(fmt::format("the record of what {} has touched cannot be kept within {} (max_touched in [sync]) now: {}{}", way.name, size(limit), found.kept, empties));
         told_kept = found.kept;
         if (!found.bytes)
             return;
         bool const large = static_cast<double>(*found.bytes) > nearly * static_cast<double>(limit);
-        if (large && !found.forgotten && found.kept.empty() && !told_nearly)
-            context.events.warn(fmt::format("the record of what {} has touched has {} of {} (max_touched in [sync]); a clean {} empties it, and else its oldest part is forgotten", way.name,
-                                            size(*found.bytes), size(limit), verify));
+        if (verified && large && !found.forgotten && found.kept.empty() && !told_nearly)
+            context.events.warn(fmt::format("the record of what {} has touched has {} of {} (max_touched in [sync]){}, and else its oldest part is forgotten", way.name,
+                                            size(*found.bytes), size(limit), empties));
         told_nearly = large;
     }
 
@@ -214,7 +214,7 @@ struct TouchedBound::Impl {
     }
 };
 
-TouchedBound::TouchedBound(Context& context, Route way) : impl_{std::make_unique<Impl>(context, std::move(way))} {}
+TouchedBound::TouchedBound(Context& context, Route way, bool verified) : impl_{std::make_unique<Impl>(context, std::move(way), verified)} {}
 TouchedBound::~TouchedBound() { impl_->end(); }
 void TouchedBound::look(long long written, long long limit) { impl_->look(written, limit); }
 

@@ -27,7 +27,8 @@ namespace pgcarve::run {
 
 class TouchedBound {
 public:
-    TouchedBound(Context& context, Route way);
+    // `verified`: verifications read this record, and a clean one empties it.
+    TouchedBound(Context& context, Route way, bool verified = true);
     TouchedBound(TouchedBound const&) = delete;
     TouchedBound& operator=(TouchedBound const&) = delete;
     ~TouchedBound(); // breaks off what it does
