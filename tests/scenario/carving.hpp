@@ -126,12 +126,9 @@ public:
     [[nodiscard]] Output run(std::string const& arguments, std::string const& failpoint = {}) const {
         return run_command(command(arguments, failpoint));
     }
-    // Fails the test unless the verb ends with this exit code. Beside writers on a slow machine no lock may be had for a while; then
-    // it does what it is told to: it runs it again.
+    // Fails the test unless the verb ends with this exit code.
     Output expect(int exit, std::string const& arguments) const {
         auto output = run(arguments);
-        for (int more = 5; exit == 0 && output.exit == 4 && output.err.find("lock-not-acquired") != std::string::npos && more > 0; --more)
-            output = run(arguments);
         EXPECT_EQ(output.exit, exit) << "pgcarve " << arguments << "\n" << output.out << output.err;
         return output;
     }

@@ -112,7 +112,13 @@ TEST(Lifecycle, TwoServicesThatReferToEachOther) {
     test::Writer cataloguing{server(), carving.database(), "catalog", filming()};
     for (std::string const verb : {"split {} --yes", "verify {}", "cutover {} --yes", "verify {}", "complete {} --yes", "complete {} --purge --yes"}) {
         for (std::string const service : {"rental", "catalog"}) {
-            carving.expect(0, fmt::format(fmt::runtime(verb), service));
+            auto const line = fmt::format(fmt::runtime(verb), service);
+            // `complete` locks the tables of both services, beside the writers of both: on a slow machine its tries may not be enough, and
+            // it says to run it again.
+            auto output = carving.run(line);
+            for (int more = 5; verb.starts_with("complete") && output.exit == 4 && output.err.find("lock-not-acquired") != std::string::npos && more > 0; --more)
+                output = carving.run(line);
+            ASSERT_EQ(output.exit, 0) << line << "\n" << output.out << output.err;
             renting.more(3);
             cataloguing.more(3);
             if (HasFailure())

@@ -129,6 +129,14 @@ TEST_F(SyncHeal, APublicationThatSomebodyAltered) {
         carving_.sql("ALTER PUBLICATION pgcarve_shop " + undone);
         heal();
     }
+    carving_.sql("DROP PUBLICATION pgcarve_shop");
+    auto const gone = carving_.expect(5, "sync shop --yes --until-caught-up").err;
+    EXPECT_NE(gone.find("publication-changed"), std::string::npos) << gone;
+    auto const from = gone.find("CREATE PUBLICATION");
+    ASSERT_NE(from, std::string::npos) << gone;
+    carving_.sql(gone.substr(from, gone.find(": what was written") - from)); // as it is told
+    write(++turn);
+    heal();
     carving_.sql("ALTER PUBLICATION pgcarve_shop_ref DROP TABLE public.customers");
     carving_.refuses(5, "sync shop --yes --until-caught-up", {"publication-changed", "pgcarve_shop_ref"});
     carving_.sql("ALTER PUBLICATION pgcarve_shop_ref ADD TABLE public.customers");

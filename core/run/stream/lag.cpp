@@ -68,7 +68,7 @@ StreamLag read_lag(Route const& way, pg::Session& source, pg::Session* target) {
     if (lag.slot_problem && lag.slot_problem->empty()) {
         if (auto problem = publication_problem(way, source); !problem.empty()) {
             lag.slot_problem = std::move(problem);
-            lag.mend = publication_mend(way);
+            lag.mend = publication_mend(way, source);
         } else if (auto const apart = sync::asides(*target, way.name); !apart.empty()) {
             lag.slot_problem = fmt::format("{} tables do not follow ({}: {})", apart.size(), apart.front().table,
                                            apart.front().returning ? "being mended" : apart.front().reason);

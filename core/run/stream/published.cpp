@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "plan/publication.hpp"
+
 namespace pgcarve::run {
 
 using base::Error;
@@ -41,18 +43,20 @@ std::string publication_problem(Route const& route, pg::Session& source) {
                        missing.size() > 1 ? fmt::format(", nor of {} others", missing.size() - 1) : "");
 }
 
-std::string publication_mend(Route const& route) {
-    return route.back ? fmt::format("undo what was altered in it (ALTER PUBLICATION {0} …): what was written since may be missing from the shared database, which `pgcarve verify {1}` "
-                                    "shows and `pgcarve repair {1}` mends",
-                                    sql::quote_ident(route.name), route.service)
-                      : fmt::format("undo what was altered in it (ALTER PUBLICATION {0} …): what was written since may be missing from the target, which `pgcarve sync {1} --heal` mends, "
-                                    "range by range",
-                                    sql::quote_ident(route.name), route.service);
+std::string publication_mend(Route const& route, pg::Session& source) {
+    // A slot cannot be read with a publication that is younger: so the way back, whose slot is not made anew, is lost with it.
+    bool const gone = !source.maybe_one(Sql{"SELECT 1 AS x FROM pg_publication WHERE pubname = "}.bind(route.name));
+    if (gone && route.back)
+        return fmt::format("nothing can be streamed back any more; without the way back, `pgcarve complete {}` ends the hop", route.service);
+    auto const first = gone ? plan::create_publication(route.name, route.tables, &model::TablePair::source, source.server_version())
+                            : fmt::format("undo what was altered in it (ALTER PUBLICATION {} …)", sql::quote_ident(route.name));
+    return fmt::format("{}: what was written since may be missing from the {}, which `pgcarve {}` mends", first, route.back ? "shared database" : "target",
+                       route.back ? "repair " + route.service : fmt::format("sync {} --heal", route.service));
 }
 
 void require_published(Route const& route, pg::Session& source) {
     if (auto const problem = publication_problem(route, source); !problem.empty())
-        throw Error{Exit::needs_decision, "publication-changed", problem, publication_mend(route)};
+        throw Error{Exit::needs_decision, "publication-changed", problem, publication_mend(route, source)};
 }
 
 } // namespace pgcarve::run

@@ -13,7 +13,7 @@ namespace pgcarve::run {
 // What it leaves out; empty: nothing. Tables that are not there (any more) are not asked for, and partitions come with their root.
 [[nodiscard]] std::string publication_problem(Route const& route, pg::Session& source);
 // What mends it.
-[[nodiscard]] std::string publication_mend(Route const& route);
+[[nodiscard]] std::string publication_mend(Route const& route, pg::Session& source);
 // Throws "publication-changed" (exit 5).
 void require_published(Route const& route, pg::Session& source);
 
